@@ -1,0 +1,1 @@
+//! Types of the native API: requests, answers, events, errors.

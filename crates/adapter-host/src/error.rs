@@ -1,0 +1,75 @@
+use std::error::Error;
+
+/// Why an engine could not be used. Texts of the engine itself are for logs, never for clients.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// The engine refused this request and would refuse it again.
+    #[error("the engine refused the request with status {status:?}")]
+    Refused {
+        /// HTTP status, where there was one.
+        status: Option<u16>,
+    },
+    /// The prompt and the answer do not fit the engine's context.
+    #[error("the prompt does not fit the engine's context")]
+    ContextExceeded,
+    /// The engine does not have the model.
+    #[error("the engine does not serve model `{model}`")]
+    ModelAbsent { model: String },
+    /// The engine does not accept our credentials.
+    #[error("the engine does not accept the configured key; check the pool's key_file")]
+    Unauthorized,
+    /// The engine has no room now.
+    #[error("the engine takes no more work now")]
+    Overloaded {
+        /// What its `Retry-After` asked for.
+        retry_after_ms: Option<u64>,
+    },
+    /// The engine could not be reached; it has not seen the attempt.
+    #[error("cannot reach the engine at {url}")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The engine stopped in the middle of an attempt.
+    #[error("the engine was lost: {reason}")]
+    Lost { reason: String },
+    /// The engine answered something that its protocol does not allow.
+    #[error("the engine answered against its protocol: {reason}")]
+    Protocol { reason: String },
+    /// The engine said nothing for too long.
+    #[error("the engine did not answer within {waited_ms} ms")]
+    TimedOut { waited_ms: u64 },
+    /// The attempt was aborted through [`EngineAdapter::abort`](crate::EngineAdapter::abort).
+    #[error("the attempt was aborted")]
+    Aborted,
+}
+
+/// Who is at fault for the end of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The request: it fails again anywhere; no breaker counts it.
+    Task,
+    /// The engine or the way to it: the task may be tried again.
+    Worker,
+    /// Somebody wanted it: drain, shutdown, cancel.
+    Planned,
+}
+
+impl AdapterError {
+    /// Who is at fault.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Refused { .. } | Self::ContextExceeded => Cause::Task,
+            Self::ModelAbsent { .. }
+            | Self::Unauthorized
+            | Self::Overloaded { .. }
+            | Self::Unreachable { .. }
+            | Self::Lost { .. }
+            | Self::Protocol { .. }
+            | Self::TimedOut { .. } => Cause::Worker,
+            Self::Aborted => Cause::Planned,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// The channel of a piece of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channel {
+    /// The answer itself.
+    #[default]
+    Content,
+    /// The model's reasoning, where the engine tells it apart.
+    Reasoning,
+    /// Arguments of a tool call.
+    Tool,
+}
+
+/// What an engine reports during an attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EngineEvent {
+    /// The engine took up the attempt, with the settings that equal arithmetic would need again
+    /// (threads, chunk size, kernels); null where there are none. Sent once, first, by adapters that
+    /// have such settings.
+    Started { run_settings: serde_json::Value },
+    /// The prompt is being read.
+    PromptProgress { tokens_done: u32, tokens_total: u32 },
+    /// So many of the accepted ids have been fed through decode again.
+    Replayed { tokens: u32 },
+    /// New output.
+    Output(Output),
+    /// The engine is done; the last event.
+    Finished(Finish),
+}
+
+/// One piece of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Which of several answers; 0 where there is one.
+    pub choice: u16,
+    /// Which channel the bytes belong to.
+    pub channel: Channel,
+    /// The token's id where the engine tells it.
+    pub id: Option<u32>,
+    /// How many tokens this is; `None` where the engine's chunks are not known to be tokens.
+    pub tokens: Option<u32>,
+    /// Raw bytes; may end inside a UTF-8 sequence.
+    pub bytes: Bytes,
+}
+
+/// Why and how an engine ended an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finish {
+    /// Why generation ended.
+    pub reason: FinishReason,
+    /// The engine's own count of prompt tokens, where it gives one.
+    pub prompt_tokens: Option<u32>,
+    /// The engine's own count of generated tokens, where it gives one.
+    pub output_tokens: Option<u32>,
+}
+
+/// Why an engine stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended its answer.
+    Stop,
+    /// The token limit was reached.
+    Length,
+    /// The model calls a tool.
+    ToolCalls,
+    /// A filter of the engine's own ended it.
+    ContentFilter,
+}

@@ -1,0 +1,4 @@
+//! Tests of the host through its public API.
+
+#[cfg(test)]
+mod binding;

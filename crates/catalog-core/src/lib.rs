@@ -1,0 +1,1 @@
+//! Model references, catalog entries, digests and aliases.

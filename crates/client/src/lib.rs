@@ -1,0 +1,1 @@
+//! Typed client of the native API that reconnects and resumes.

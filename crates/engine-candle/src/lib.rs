@@ -1,0 +1,1 @@
+//! GGUF models in process, in pure Rust.

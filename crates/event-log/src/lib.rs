@@ -1,0 +1,1 @@
+//! Append-only, checksummed segments of task events and generation logs.

@@ -1,0 +1,1 @@
+//! Resumable, digest-checked, policy-bound downloads.

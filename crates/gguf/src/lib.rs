@@ -1,0 +1,1 @@
+//! Bounds-checked reader of GGUF headers.

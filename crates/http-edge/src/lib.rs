@@ -1,0 +1,1 @@
+//! What the daemons' servers share: accept loop, limits, Host rule, error envelope, correlation.

@@ -1,0 +1,1 @@
+//! OpenAI requests to tasks, task events to OpenAI chunks.

@@ -1,0 +1,1 @@
+//! The pure scheduler: admission, queue order, deadlines, positions.

@@ -1,0 +1,1 @@
+//! The embeddable orchestrator: admission, scheduling loop, task runs, recovery.

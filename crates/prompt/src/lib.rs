@@ -1,0 +1,1 @@
+//! Tokenizer and chat template of a model, from its own file.

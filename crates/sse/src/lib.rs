@@ -1,0 +1,1 @@
+//! Event-stream framing and incremental parsing, both directions, without I/O.

@@ -1,0 +1,1 @@
+//! Records in SQLite: tasks, idempotency, catalog index.

@@ -1,0 +1,1 @@
+//! The scripted engine and other parts that tests share.
