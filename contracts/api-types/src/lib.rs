@@ -1,1 +1,27 @@
-//! Types of the native API: requests, answers, events, errors.
+//! Types of the native API under `/v2`: requests, answers, events and errors, as they stand on the wire.
+//!
+//! Invariants: one error shape ([`ErrorBody`]) for answers and for the `error` event; durations end in
+//! `_ms`, sizes in `_bytes`, instants in `_at` (RFC 3339, UTC). Clients ignore response fields and event
+//! types that they do not know; requests with unknown fields are refused.
+
+mod error;
+mod event;
+mod models;
+mod parse;
+mod request;
+mod status;
+mod task;
+
+pub use error::{ErrorBody, ErrorCode};
+pub use event::{EndEvent, EventKind, MetricsEvent, StartedEvent, TokenEvent};
+pub use models::{ModelList, ModelView};
+pub use parse::{BodyProblem, parse_json};
+pub use request::{
+    Content, ContentPart, Determinism, Failover, InvalidField, MessageRequest, Priority,
+    SamplingRequest, TaskRequest, Workload, limits,
+};
+pub use status::{PoolStatus, QueueStatus, ReadyView, StatusView};
+pub use task::{
+    AttemptView, CancelAnswer, Links, Page, PreparationStep, PreparationView, StepStatus,
+    TaskAccepted, TaskState, TaskView, Usage,
+};

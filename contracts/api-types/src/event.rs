@@ -1,0 +1,107 @@
+use serde::{Deserialize, Serialize};
+
+use crate::PreparationView;
+
+/// Names of the events of a task's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    Started,
+    Token,
+    Metrics,
+    End,
+    Error,
+}
+
+impl EventKind {
+    /// The name in the stream's `event:` line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Token => "token",
+            Self::Metrics => "metrics",
+            Self::End => "end",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The first event of a task that got as far as an attempt (ORCH-074).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StartedEvent {
+    pub task_id: String,
+    /// The position last held in the queue.
+    pub queue_position: u64,
+    /// As given at admission; null when it was unknown.
+    pub predicted_start_ms: Option<u64>,
+    pub queue_time_ms: u64,
+    pub model_ref: String,
+    /// Null for models that only a remote engine holds.
+    pub model_digest: Option<String>,
+    pub engine: String,
+    pub engine_version: String,
+    pub pool_id: String,
+    pub replica_id: String,
+    pub seed: u64,
+    pub kv_warmth: bool,
+    pub correlation_id: String,
+}
+
+/// A piece of output (ORCH-075).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenEvent {
+    /// Index of the first model token in this event, from 0 for each choice.
+    pub i: u64,
+    /// The text.
+    pub t: String,
+    /// Model tokens in this event; 0 where only held-back bytes are released, null where the engine's
+    /// chunks are not tokens.
+    #[serde(default = "one")]
+    pub n: Option<u32>,
+    /// Which of several answers; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<u16>,
+    /// `reasoning` or `tool`; absent for content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde's default wants the field's type")]
+fn one() -> Option<u32> {
+    Some(1)
+}
+
+/// How the task stands; not stored, without id, may be dropped (ORCH-076).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MetricsEvent {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_depth: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_warmth: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparation: Option<PreparationView>,
+    /// `{attempt, method}` when the task goes on elsewhere or after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failover: Option<serde_json::Value>,
+}
+
+/// The last event of a task that was not ended by an error (ORCH-077).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndEvent {
+    /// `stop`, `length`, `canceled`, `budget`, `tool_calls` or `content_filter`.
+    pub finish_reason: String,
+    /// Null where the engine did not tell.
+    pub tokens_in: Option<u64>,
+    /// Null where the engine did not tell.
+    pub tokens_out: Option<u64>,
+    pub queue_time_ms: u64,
+    /// From admission to the first token; null without one.
+    pub first_token_ms: Option<u64>,
+    pub decode_time_ms: u64,
+    pub attempts: u32,
+    /// Always false: KV state never moves between workers.
+    pub kv_migrated: bool,
+}

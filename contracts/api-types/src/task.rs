@@ -1,0 +1,171 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{ErrorBody, Priority};
+
+/// States of a task (ORCH-061); the last five are terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TaskState {
+    Queued,
+    Preparing,
+    Running,
+    Succeeded,
+    Failed,
+    Canceled,
+    Expired,
+    Evicted,
+}
+
+impl TaskState {
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::Canceled | Self::Expired | Self::Evicted
+        )
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Preparing => "preparing",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+            Self::Evicted => "evicted",
+        }
+    }
+}
+
+/// The 202 of `POST /v2/tasks` (ORCH-021).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskAccepted {
+    pub task_id: String,
+    pub status: TaskState,
+    /// 0 is next; null once the task runs.
+    pub queue_position: Option<u64>,
+    /// Null while nothing was measured.
+    pub predicted_start_ms: Option<u64>,
+    pub predicted_end_ms: Option<u64>,
+    pub admitted_at: String,
+    pub deadline_at: Option<String>,
+    pub events_url: String,
+    pub status_url: String,
+    pub cancel_url: String,
+    pub preparation: PreparationView,
+}
+
+/// Work that must be done before the task can run (ORCH-036).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PreparationView {
+    pub steps: Vec<PreparationStep>,
+}
+
+/// One piece of pending work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreparationStep {
+    pub id: String,
+    /// `engine_provision`, `model_fetch` or `pool_warmup`.
+    pub kind: String,
+    pub status: StepStatus,
+    pub estimated_ms: Option<u64>,
+    pub bytes_total: Option<u64>,
+    pub bytes_done: Option<u64>,
+}
+
+/// How far a step of preparation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepStatus {
+    Pending,
+    Running,
+    Completed,
+    Failed,
+}
+
+/// `GET /v2/tasks/{id}` (ORCH-062).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskView {
+    pub task_id: String,
+    pub status: TaskState,
+    pub model_ref: String,
+    pub model_id: String,
+    pub priority: Priority,
+    pub request_digest: String,
+    /// The request's parameters with defaults filled in, without prompt text.
+    pub parameters: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ref: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<std::collections::BTreeMap<String, String>>,
+    pub queue_position: Option<u64>,
+    pub predicted_start_ms: Option<u64>,
+    pub predicted_end_ms: Option<u64>,
+    pub admitted_at: String,
+    pub started_at: Option<String>,
+    pub ended_at: Option<String>,
+    pub deadline_at: Option<String>,
+    pub attempts: Vec<AttemptView>,
+    pub usage: Usage,
+    pub error: Option<ErrorBody>,
+    pub last_event_id: u64,
+    pub correlation_id: String,
+    pub preparation: PreparationView,
+    pub links: Links,
+    /// Only with `?include=prompt`: the prompt or the messages as they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<serde_json::Value>,
+}
+
+/// One dispatch of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    pub attempt_id: String,
+    pub pool_id: String,
+    pub replica_id: String,
+    pub engine: String,
+    pub engine_version: String,
+    pub model_digest: Option<String>,
+    pub seed: u64,
+    pub started_at: String,
+    pub ended_at: Option<String>,
+    /// `completed`, `canceled`, `lost`, … ; null while it runs.
+    pub outcome: Option<String>,
+    pub tokens: u64,
+}
+
+/// What a task used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Null where neither the daemon nor the engine could count.
+    pub tokens_in: Option<u64>,
+    pub tokens_out: Option<u64>,
+}
+
+/// Where to go from here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Links {
+    pub events_url: String,
+    pub status_url: String,
+    pub cancel_url: String,
+}
+
+/// `POST /v2/tasks/{id}/cancel` (ORCH-064).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelAnswer {
+    pub task_id: String,
+    pub status: TaskState,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Pass it as `cursor` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,4 @@
+//! Tests of the wire types through their JSON.
+
+#[cfg(test)]
+mod request;
