@@ -1,0 +1,6 @@
+//! Tests of event streams through the public API.
+
+#[cfg(test)]
+mod framing;
+#[cfg(test)]
+mod parsing;
