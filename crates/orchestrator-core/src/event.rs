@@ -1,0 +1,85 @@
+use crate::{Class, Identity, Lease, ModelId, ReplicaId, TaskId};
+
+/// What the scheduler is told. Instants are milliseconds of the one clock that also gives `step` its time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A checked request asks for a place; answered by `Reserved` or `Rejected`. The place is held until
+    /// `Committed` or `Withdrawn`.
+    Offered(Offer),
+    /// The task is durable: it joins the queue, at the place of its admission sequence.
+    Committed { task: TaskId },
+    /// The task could not be made durable: its reservation is gone, without a trace.
+    Withdrawn { task: TaskId },
+    /// A durable task found at start; joins the queue past all limits.
+    Restored(Restored),
+    /// A replica is there, or what is known of it changed. Replaces what was known of it before; leases
+    /// stay as they are.
+    ReplicaChanged(Replica),
+    /// A replica is gone: nothing more is placed on it. Its leases stay until they are released.
+    ReplicaGone { replica: ReplicaId },
+    /// The attempt under `lease` is over for the task; the slot is free only with `LeaseReleased`.
+    AttemptEnded { task: TaskId, lease: Lease, next: Next },
+    /// The engine's slot is free again. Unknown and repeated releases are ignored and counted.
+    LeaseReleased { lease: Lease },
+    /// Somebody wants the task to end; answered by `Ended`, or by nothing where it has ended already.
+    Canceled { task: TaskId },
+    /// A queued task can be served by no configured pool any more; answered by `Ended` for each.
+    ModelUnservable { model: ModelId },
+    /// Time passed.
+    Tick,
+}
+
+/// A request for a place in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub task: TaskId,
+    pub model: ModelId,
+    pub class: Class,
+    pub identity: Identity,
+    /// Order of admission, growing from offer to offer over the store's life.
+    pub sequence: u64,
+    /// Bytes of prompt that wait in the journal with the task.
+    pub prompt_bytes: u64,
+    /// When the task expires, queued or running.
+    pub deadline_ms: Option<u64>,
+    /// When the task has waited in the queue for too long.
+    pub queue_until_ms: u64,
+}
+
+/// A durable task found at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub offer: Offer,
+    /// It had an attempt before: it goes ahead of its class, in order of sequence.
+    pub requeued: bool,
+    /// Not dispatched before this instant.
+    pub not_before_ms: u64,
+    /// Runs only while nothing else runs on its replica.
+    pub alone: bool,
+}
+
+/// What the scheduler knows of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    pub id: ReplicaId,
+    /// Models that it can run now.
+    pub models: Vec<ModelId>,
+    /// Generations it runs at once; 0 closes it for new work.
+    pub slots: u32,
+}
+
+/// What becomes of a task after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// It ended; nothing more follows.
+    Ended,
+    /// It runs again, ahead of its class.
+    Requeue {
+        /// Not before this instant.
+        not_before_ms: u64,
+        /// Replicas to avoid while another is feasible: those that failed it.
+        avoid: Vec<ReplicaId>,
+        /// Only while nothing else runs on its replica.
+        alone: bool,
+    },
+}
