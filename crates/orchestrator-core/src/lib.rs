@@ -3,11 +3,27 @@
 //!
 //! [`Scheduler::step`] takes an event and the time and answers with actions; there is no clock, I/O,
 //! task, lock or randomness in here, and equal inputs give equal outputs.
+//!
+//! Invariants ([`Scheduler::check_invariants`]): a live task is in exactly one place; a slot belongs to at
+//! most one lease; no task waits for a slot that it could use.
 
 mod action;
 mod event;
 mod id;
+mod lane;
+mod limits;
+mod model_queue;
+mod order_tree;
+mod replica_choice;
+mod replica_table;
+mod scheduler;
+mod slab;
+mod task;
+mod task_state;
 
 pub use action::{Action, EndedBy, QueueLimit};
 pub use event::{Event, Next, Offer, Replica, Restored};
 pub use id::{Class, Identity, Lease, ModelId, ReplicaId, TaskId};
+pub use limits::{Limits, ModelLimits};
+pub use scheduler::{Depth, Scheduler, Slots, Violation};
+pub use task_state::TaskState;

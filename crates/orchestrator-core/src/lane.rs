@@ -1,0 +1,226 @@
+use std::collections::BTreeMap;
+
+use crate::{
+    Identity,
+    order_tree::{Forest, Tree},
+    slab::Key,
+    task::{Need, Task},
+};
+
+/// The queue of one class of one model, in the order of ORCH-043: re-queued tasks by sequence, then
+/// identities in rotation, each identity's tasks by sequence.
+///
+/// An identity takes its turn behind all others when its first task is offered, and again after each
+/// of its tasks that starts, so that the backlog of one delays another by at most one task per identity.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lane {
+    /// Re-queued tasks that may start, by what they want: the tasks of a group can use the same slots.
+    again: Vec<Group>,
+    /// Re-queued tasks that may not start yet.
+    delayed: Tree,
+    /// Identities with reserved or queued tasks.
+    identities: BTreeMap<Identity, Backlog>,
+    /// Identities with queued tasks, in the order of their turns.
+    ring: BTreeMap<u64, Identity>,
+    next_turn: u64,
+    /// All queued tasks of the lane.
+    queued: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Group {
+    need: Need,
+    tasks: Tree,
+}
+
+/// What one identity has waiting, re-queued tasks aside.
+#[derive(Debug, Clone)]
+struct Backlog {
+    turn: u64,
+    tasks: Tree,
+    reserved: u64,
+}
+
+impl Lane {
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// Gives `identity` its turn, if it has none, for a task that will be queued or withdrawn.
+    pub(crate) fn reserve(&mut self, identity: &Identity) {
+        self.backlog_mut(identity).reserved += 1;
+    }
+
+    /// The reserved task is withdrawn, or is being queued.
+    pub(crate) fn unreserve(&mut self, identity: &Identity) {
+        let backlog = self.identities.get_mut(identity).expect("it has a reserved task");
+        backlog.reserved -= 1;
+        self.forget_if_idle(identity);
+    }
+
+    pub(crate) fn push_fresh(
+        &mut self,
+        forest: &mut Forest,
+        identity: &Identity,
+        task: Key<Task>,
+        sequence: u64,
+    ) {
+        let backlog = self.backlog_mut(identity);
+        let is_first = backlog.tasks.is_empty();
+        forest.insert(&mut backlog.tasks, task, sequence);
+        let turn = backlog.turn;
+        if is_first {
+            self.ring.insert(turn, identity.clone());
+        }
+        self.queued += 1;
+    }
+
+    /// Takes a task out that will not start.
+    pub(crate) fn remove_fresh(
+        &mut self,
+        forest: &mut Forest,
+        identity: &Identity,
+        task: Key<Task>,
+    ) {
+        let backlog = self.identities.get_mut(identity).expect("it has a queued task");
+        forest.remove(&mut backlog.tasks, task);
+        if backlog.tasks.is_empty() {
+            self.ring.remove(&backlog.turn);
+            self.forget_if_idle(identity);
+        }
+        self.queued -= 1;
+    }
+
+    /// Takes a task out that starts: its identity goes behind all others.
+    pub(crate) fn start_fresh(
+        &mut self,
+        forest: &mut Forest,
+        identity: &Identity,
+        task: Key<Task>,
+    ) {
+        self.remove_fresh(forest, identity, task);
+        let turn = self.next_turn;
+        if let Some(backlog) = self.identities.get_mut(identity) {
+            self.next_turn += 1;
+            let from = std::mem::replace(&mut backlog.turn, turn);
+            if let Some(name) = self.ring.remove(&from) {
+                self.ring.insert(turn, name);
+            }
+        }
+    }
+
+    pub(crate) fn push_again(
+        &mut self,
+        forest: &mut Forest,
+        need: &Need,
+        task: Key<Task>,
+        sequence: u64,
+    ) {
+        let index = self.again.iter().position(|group| group.need == *need).unwrap_or_else(|| {
+            self.again.push(Group { need: need.clone(), tasks: Tree::default() });
+            self.again.len() - 1
+        });
+        forest.insert(&mut self.again[index].tasks, task, sequence);
+        self.queued += 1;
+    }
+
+    pub(crate) fn remove_again(&mut self, forest: &mut Forest, need: &Need, task: Key<Task>) {
+        let index = self.again.iter().position(|group| group.need == *need);
+        let index = index.expect("a re-queued task is in the group of its need");
+        forest.remove(&mut self.again[index].tasks, task);
+        if self.again[index].tasks.is_empty() {
+            self.again.remove(index);
+        }
+        self.queued -= 1;
+    }
+
+    pub(crate) fn push_delayed(&mut self, forest: &mut Forest, task: Key<Task>, sequence: u64) {
+        forest.insert(&mut self.delayed, task, sequence);
+        self.queued += 1;
+    }
+
+    pub(crate) fn remove_delayed(&mut self, forest: &mut Forest, task: Key<Task>) {
+        forest.remove(&mut self.delayed, task);
+        self.queued -= 1;
+    }
+
+    /// The first task of each group of re-queued tasks that may start, with what the group wants.
+    pub(crate) fn again_heads<'a>(
+        &'a self,
+        forest: &'a Forest,
+    ) -> impl Iterator<Item = (Key<Task>, &'a Need)> {
+        self.again.iter().map(|group| {
+            let head = forest.first(group.tasks).expect("a group without tasks is dropped");
+            (head, &group.need)
+        })
+    }
+
+    /// The next task in rotation.
+    pub(crate) fn fresh_head(&self, forest: &Forest) -> Option<Key<Task>> {
+        let (_turn, identity) = self.ring.first_key_value()?;
+        forest.first(self.identities.get(identity)?.tasks)
+    }
+
+    /// Re-queued tasks of this lane before `sequence`, those included that may not start yet: they keep
+    /// their places.
+    pub(crate) fn again_rank(&self, forest: &Forest, sequence: u64) -> u64 {
+        let ready: u64 = self.again.iter().map(|group| forest.rank(group.tasks, sequence)).sum();
+        ready + forest.rank(self.delayed, sequence)
+    }
+
+    /// Re-queued tasks of this lane.
+    pub(crate) fn again_len(&self, forest: &Forest) -> u64 {
+        let ready: u64 = self.again.iter().map(|group| forest.len(group.tasks)).sum();
+        ready + forest.len(self.delayed)
+    }
+
+    /// Tasks of this lane before `identity`'s task `sequence`, which is reserved or in rotation.
+    pub(crate) fn fresh_rank(&self, forest: &Forest, identity: &Identity, sequence: u64) -> u64 {
+        let own = self.identities.get(identity).expect("it has a reserved or queued task");
+        // Its turn comes once per round; whoever is ahead of it in the ring has had one turn more.
+        let round = forest.rank(own.tasks, sequence);
+        let others: u64 = self
+            .ring
+            .iter()
+            .filter(|(turn, _)| **turn != own.turn)
+            .map(|(turn, other)| {
+                let turns = round + u64::from(*turn < own.turn);
+                forest.len(self.identities[other].tasks).min(turns)
+            })
+            .sum();
+        self.again_len(forest) + round + others
+    }
+
+    /// All queued tasks, in no promised order.
+    pub(crate) fn tasks(&self, forest: &Forest) -> Vec<Key<Task>> {
+        let fresh = self.identities.values().map(|backlog| backlog.tasks);
+        let again = self.again.iter().map(|group| group.tasks);
+        let trees = fresh.chain(again).chain([self.delayed]);
+        trees.flat_map(|tree| forest.tasks(tree)).collect()
+    }
+
+    /// Whether the ring holds exactly the identities with queued tasks, at their turns.
+    pub(crate) fn is_ring_sound(&self) -> bool {
+        let mut waiting = self.identities.iter().filter(|(_, backlog)| !backlog.tasks.is_empty());
+        let ringed = self.ring.len();
+        waiting.clone().count() == ringed
+            && waiting.all(|(identity, backlog)| self.ring.get(&backlog.turn) == Some(identity))
+    }
+
+    fn backlog_mut(&mut self, identity: &Identity) -> &mut Backlog {
+        if !self.identities.contains_key(identity) {
+            let turn = self.next_turn;
+            self.next_turn += 1;
+            let backlog = Backlog { turn, tasks: Tree::default(), reserved: 0 };
+            self.identities.insert(identity.clone(), backlog);
+        }
+        self.identities.get_mut(identity).expect("it was just inserted where it was missing")
+    }
+
+    fn forget_if_idle(&mut self, identity: &Identity) {
+        let is_idle = |backlog: &Backlog| backlog.reserved == 0 && backlog.tasks.is_empty();
+        if self.identities.get(identity).is_some_and(is_idle) {
+            self.identities.remove(identity);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use std::{collections::BTreeMap, num::NonZeroU32};
+
+use crate::{Class, ModelId, QueueLimit};
+
+/// Bounds of the queues, and the shares of the classes. Running tasks count towards none of the bounds;
+/// restored and re-queued ones count but are never refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Queued and reserved tasks of one model.
+    pub model_capacity: u64,
+    /// Of a model's capacity, what batch may hold, in per cent, rounded down.
+    pub batch_share_percent: u8,
+    /// Queued and reserved tasks of all models.
+    pub total_capacity: u64,
+    /// Bytes of prompts of queued and reserved tasks.
+    pub bytes_max: u64,
+    /// Of `interactive_weight + 1` dispatches that both classes wait for, one goes to batch.
+    pub interactive_weight: NonZeroU32,
+    /// Models with a capacity of their own.
+    pub models: BTreeMap<ModelId, ModelLimits>,
+}
+
+/// Bounds of one model's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// In place of [`Limits::model_capacity`].
+    pub capacity: u64,
+    /// In place of [`Limits::batch_share_percent`].
+    pub batch_share_percent: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            model_capacity: 256,
+            batch_share_percent: 75,
+            total_capacity: 4096,
+            bytes_max: 512 * 1024 * 1024,
+            interactive_weight: const { NonZeroU32::new(8).expect("eight is not zero") },
+            models: BTreeMap::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// The bounds of `model`'s queue.
+    #[must_use]
+    pub fn of(&self, model: &ModelId) -> ModelLimits {
+        self.models.get(model).copied().unwrap_or(ModelLimits {
+            capacity: self.model_capacity,
+            batch_share_percent: self.batch_share_percent,
+        })
+    }
+}
+
+impl ModelLimits {
+    /// Most tasks of batch.
+    #[must_use]
+    pub fn batch_capacity(self) -> u64 {
+        let share = u128::from(self.capacity) * u128::from(self.batch_share_percent.min(100)) / 100;
+        u64::try_from(share).expect("a share is at most the whole")
+    }
+
+    /// The bound that one more task of `class` would break, given what the model's queue holds.
+    pub(crate) fn broken_by(self, class: Class, held: u64, held_batch: u64) -> Option<QueueLimit> {
+        if held >= self.capacity {
+            Some(QueueLimit::Model)
+        } else if class == Class::Batch && held_batch >= self.batch_capacity() {
+            Some(QueueLimit::BatchShare)
+        } else {
+            None
+        }
+    }
+}

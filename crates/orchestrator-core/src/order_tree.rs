@@ -1,0 +1,216 @@
+use crate::{slab::Key, task::Task};
+
+/// Tasks in order of sequence, with ranks: many [`Tree`]s over one store of nodes, as a task is in at
+/// most one of them. A treap whose priorities are a hash of the sequence, so that equal inputs build
+/// equal trees; insert, remove, first and rank take O(log n).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Forest {
+    nodes: Vec<Node>,
+}
+
+/// One ordered set; its nodes live in the [`Forest`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tree {
+    root: u32,
+}
+
+/// No node.
+const NIL: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    sequence: u64,
+    left: u32,
+    right: u32,
+    /// Nodes of the subtree, this one included.
+    size: u32,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self { root: NIL }
+    }
+}
+
+impl Tree {
+    pub(crate) fn is_empty(self) -> bool {
+        self.root == NIL
+    }
+}
+
+impl Forest {
+    pub(crate) fn insert(&mut self, tree: &mut Tree, task: Key<Task>, sequence: u64) {
+        let index = task.index() as usize;
+        let node = Node { sequence, left: NIL, right: NIL, size: 1 };
+        if self.nodes.len() <= index {
+            self.nodes.resize(index + 1, node);
+        }
+        self.nodes[index] = node;
+        tree.root = self.insert_below(tree.root, task.index());
+    }
+
+    /// `task` must be in `tree`.
+    pub(crate) fn remove(&mut self, tree: &mut Tree, task: Key<Task>) {
+        tree.root = self.remove_below(tree.root, task.index());
+    }
+
+    pub(crate) fn first(&self, tree: Tree) -> Option<Key<Task>> {
+        let mut found = None;
+        let mut at = tree.root;
+        while at != NIL {
+            found = Some(Key::new(at));
+            at = self.node(at).left;
+        }
+        found
+    }
+
+    pub(crate) fn len(&self, tree: Tree) -> u64 {
+        u64::from(self.size(tree.root))
+    }
+
+    /// How many tasks of `tree` have a smaller sequence.
+    pub(crate) fn rank(&self, tree: Tree, sequence: u64) -> u64 {
+        let mut before = 0;
+        let mut at = tree.root;
+        while at != NIL {
+            let node = self.node(at);
+            if node.sequence < sequence {
+                before += u64::from(self.size(node.left)) + 1;
+                at = node.right;
+            } else {
+                at = node.left;
+            }
+        }
+        before
+    }
+
+    /// In order of sequence.
+    pub(crate) fn tasks(&self, tree: Tree) -> Vec<Key<Task>> {
+        let mut tasks = Vec::new();
+        let mut above = Vec::new();
+        let mut at = tree.root;
+        while at != NIL || !above.is_empty() {
+            while at != NIL {
+                above.push(at);
+                at = self.node(at).left;
+            }
+            if let Some(next) = above.pop() {
+                tasks.push(Key::new(next));
+                at = self.node(next).right;
+            }
+        }
+        tasks
+    }
+
+    fn node(&self, index: u32) -> &Node {
+        &self.nodes[index as usize]
+    }
+
+    fn node_mut(&mut self, index: u32) -> &mut Node {
+        &mut self.nodes[index as usize]
+    }
+
+    fn size(&self, index: u32) -> u32 {
+        if index == NIL { 0 } else { self.node(index).size }
+    }
+
+    fn priority(&self, index: u32) -> u64 {
+        hash(self.node(index).sequence)
+    }
+
+    /// Callers keep sequences unique; the index only keeps the tree sound if they do not.
+    fn is_before(&self, one: u32, other: u32) -> bool {
+        (self.node(one).sequence, one) < (self.node(other).sequence, other)
+    }
+
+    fn resize(&mut self, index: u32) {
+        let node = *self.node(index);
+        self.node_mut(index).size = self.size(node.left) + self.size(node.right) + 1;
+    }
+
+    fn insert_below(&mut self, root: u32, new: u32) -> u32 {
+        if root == NIL {
+            return new;
+        }
+        if self.priority(new) > self.priority(root) {
+            let (left, right) = self.split(root, new);
+            self.node_mut(new).left = left;
+            self.node_mut(new).right = right;
+            self.resize(new);
+            return new;
+        }
+        if self.is_before(new, root) {
+            let left = self.insert_below(self.node(root).left, new);
+            self.node_mut(root).left = left;
+        } else {
+            let right = self.insert_below(self.node(root).right, new);
+            self.node_mut(root).right = right;
+        }
+        self.node_mut(root).size += 1;
+        root
+    }
+
+    /// What stands before `pivot`, and what after it.
+    fn split(&mut self, root: u32, pivot: u32) -> (u32, u32) {
+        if root == NIL {
+            return (NIL, NIL);
+        }
+        let (left, right) = if self.is_before(root, pivot) {
+            let (left, right) = self.split(self.node(root).right, pivot);
+            self.node_mut(root).right = left;
+            (root, right)
+        } else {
+            let (left, right) = self.split(self.node(root).left, pivot);
+            self.node_mut(root).left = right;
+            (left, root)
+        };
+        self.resize(root);
+        (left, right)
+    }
+
+    fn remove_below(&mut self, root: u32, gone: u32) -> u32 {
+        assert!(root != NIL, "a task is removed from the tree that holds it");
+        if root == gone {
+            let node = *self.node(root);
+            return self.merge(node.left, node.right);
+        }
+        if self.is_before(gone, root) {
+            let left = self.remove_below(self.node(root).left, gone);
+            self.node_mut(root).left = left;
+        } else {
+            let right = self.remove_below(self.node(root).right, gone);
+            self.node_mut(root).right = right;
+        }
+        self.node_mut(root).size -= 1;
+        root
+    }
+
+    /// All of `left` stands before all of `right`.
+    fn merge(&mut self, left: u32, right: u32) -> u32 {
+        if left == NIL {
+            return right;
+        }
+        if right == NIL {
+            return left;
+        }
+        if self.priority(left) > self.priority(right) {
+            let merged = self.merge(self.node(left).right, right);
+            self.node_mut(left).right = merged;
+            self.resize(left);
+            left
+        } else {
+            let merged = self.merge(left, self.node(right).left);
+            self.node_mut(right).left = merged;
+            self.resize(right);
+            right
+        }
+    }
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): neighbours come out unrelated.
+fn hash(sequence: u64) -> u64 {
+    let mut mixed = sequence.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,486 @@
+mod dispatch;
+mod invariants;
+mod query;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{BuildHasherDefault, DefaultHasher},
+};
+
+use crate::{
+    Action, Class, EndedBy, Event, Lease, Limits, ModelId, Next, Offer, QueueLimit, Replica,
+    ReplicaId, Restored, TaskId,
+    model_queue::ModelQueue,
+    order_tree::Forest,
+    replica_table::{ReplicaSlots, ReplicaTable},
+    slab::{Key, Slab},
+    task::{Need, Place, Task},
+};
+
+pub use invariants::Violation;
+pub use query::{Depth, Slots};
+
+/// Admission, queues, deadlines and the choice of what runs next, as one state machine.
+///
+/// Order within a model and class: re-queued tasks by sequence, then identities in rotation, each
+/// identity's tasks by sequence. Between the classes of a model that both wait for a slot, batch gets one
+/// of every `interactive_weight + 1`. Between models that share slots, turns: a model takes its turn
+/// behind the others when its queue stops being empty and after each of its tasks that starts. A task
+/// that cannot be placed keeps its place, and what it could use itself is never given to a later one.
+///
+/// Once nothing else is to be done for a task it is forgotten; a lease is kept until its release.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    limits: Limits,
+    forest: Forest,
+    tasks: Slab<Task>,
+    /// Never iterated; the hasher is unkeyed, as task ids are made by the server.
+    by_id: HashMap<TaskId, Key<Task>, BuildHasherDefault<DefaultHasher>>,
+    models: Slab<ModelQueue>,
+    model_by_id: BTreeMap<ModelId, Key<ModelQueue>>,
+    table: ReplicaTable,
+    /// At most one timer a task: the next instant at which something happens to it.
+    timers: BTreeSet<(u64, u64, Key<Task>)>,
+    queued: u64,
+    reserved: u64,
+    /// Of queued and reserved tasks.
+    prompt_bytes: u64,
+    /// Over all models, see [`ModelQueue::alone_ready`].
+    alone_ready: u64,
+    next_turn: u64,
+    now_ms: u64,
+    unknown_releases: u64,
+    refused_events: u64,
+    /// Models for which something changed in this step.
+    touched: Vec<Key<ModelQueue>>,
+    /// Steps since the invariants were last checked, in builds with debug assertions.
+    unchecked_steps: usize,
+}
+
+impl Scheduler {
+    /// Without tasks and replicas.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            forest: Forest::default(),
+            tasks: Slab::new(),
+            by_id: HashMap::default(),
+            models: Slab::new(),
+            model_by_id: BTreeMap::new(),
+            table: ReplicaTable::new(),
+            timers: BTreeSet::new(),
+            queued: 0,
+            reserved: 0,
+            prompt_bytes: 0,
+            alone_ready: 0,
+            next_turn: 0,
+            now_ms: 0,
+            unknown_releases: 0,
+            refused_events: 0,
+            touched: Vec::new(),
+            unchecked_steps: 0,
+        }
+    }
+
+    /// Takes in `event` at `now_ms` and says what is to be done, in order. An instant before that of an
+    /// earlier step counts as that one.
+    pub fn step(&mut self, event: Event, now_ms: u64) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.step_into(event, now_ms, &mut actions);
+        actions
+    }
+
+    /// [`Self::step`] that appends to `actions`.
+    pub fn step_into(&mut self, event: Event, now_ms: u64, actions: &mut Vec<Action>) {
+        self.now_ms = self.now_ms.max(now_ms);
+        let waited_alone = self.alone_ready > 0;
+        match event {
+            Event::Offered(offer) => {
+                self.expire(actions); // first, so that what has expired holds no place
+                self.offer(offer, actions);
+            }
+            Event::Committed { task } => self.commit(task, actions),
+            Event::Withdrawn { task } => self.withdraw(task),
+            Event::Restored(restored) => self.restore(restored),
+            Event::ReplicaChanged(replica) => self.change_replica(&replica),
+            Event::ReplicaGone { replica } => self.drop_replica(&replica),
+            Event::AttemptEnded { task, lease, next } => self.end_attempt(task, lease, next),
+            Event::LeaseReleased { lease } => self.release(lease),
+            Event::Canceled { task } => self.cancel(task, actions),
+            Event::ModelUnservable { model } => self.end_unservable(&model, actions),
+            Event::Tick => {}
+        }
+        self.expire(actions); // before dispatch, so that nothing starts past its end
+        if waited_alone || self.alone_ready > 0 {
+            // The replica that empties for a task may be another one now, or none.
+            self.touched.extend(self.models.iter().map(|(model, _)| model));
+        }
+        self.dispatch(actions);
+        self.forget_idle_models();
+        debug_assert_eq!(self.check_now_and_then(), Ok(()));
+    }
+
+    fn offer(&mut self, offer: Offer, actions: &mut Vec<Action>) {
+        if self.by_id.contains_key(&offer.task) {
+            self.refused_events += 1;
+            return;
+        }
+        let model = self.model(&offer.model);
+        if let Some(limit) = self.broken_limit(model, &offer) {
+            actions.push(Action::Rejected { task: offer.task, limit });
+            return;
+        }
+        let task = self.remember(offer, model, Need::default());
+        let Task { class, ref identity, prompt_bytes, id, .. } = self.tasks[task];
+        let queue = &mut self.models[model];
+        queue.lane_mut(class).reserve(identity);
+        *queue.reserved_mut(class) += 1;
+        self.reserved += 1;
+        self.prompt_bytes += prompt_bytes;
+        let position = self.position_of(task);
+        actions.push(Action::Reserved { task: id, position });
+    }
+
+    fn broken_limit(&self, model: Key<ModelQueue>, offer: &Offer) -> Option<QueueLimit> {
+        let queue = &self.models[model];
+        let limits = self.limits.of(&offer.model);
+        limits.broken_by(offer.class, queue.held(), queue.held_batch()).or_else(|| {
+            let bytes = self.prompt_bytes.saturating_add(offer.prompt_bytes);
+            if self.queued + self.reserved >= self.limits.total_capacity {
+                Some(QueueLimit::Daemon)
+            } else if bytes > self.limits.bytes_max {
+                Some(QueueLimit::Bytes)
+            } else {
+                None
+            }
+        })
+    }
+
+    fn commit(&mut self, id: TaskId, actions: &mut Vec<Action>) {
+        let Some((task, canceled)) = self.reserved_task(id) else {
+            return;
+        };
+        self.enqueue(task, Place::Fresh); // first, so that its identity keeps its turn
+        self.unreserve(task);
+        if canceled {
+            self.end(task, EndedBy::Cancel, actions);
+        }
+    }
+
+    fn withdraw(&mut self, id: TaskId) {
+        if let Some((task, _canceled)) = self.reserved_task(id) {
+            self.unreserve(task);
+            self.forget(task);
+        }
+    }
+
+    /// The task, if it is reserved, and whether somebody wants it to end; an event that names another
+    /// one is refused.
+    fn reserved_task(&mut self, id: TaskId) -> Option<(Key<Task>, bool)> {
+        let found = self.by_id.get(&id).map(|task| (*task, self.tasks[*task].place));
+        if let Some((task, Place::Reserved { canceled })) = found {
+            return Some((task, canceled));
+        }
+        self.refused_events += 1;
+        None
+    }
+
+    fn unreserve(&mut self, task: Key<Task>) {
+        let Task { model, class, ref identity, prompt_bytes, .. } = self.tasks[task];
+        let queue = &mut self.models[model];
+        queue.lane_mut(class).unreserve(identity);
+        *queue.reserved_mut(class) -= 1;
+        self.reserved -= 1;
+        self.prompt_bytes -= prompt_bytes;
+    }
+
+    fn restore(&mut self, restored: Restored) {
+        let Restored { offer, requeued, not_before_ms, alone } = restored;
+        if self.by_id.contains_key(&offer.task) {
+            self.refused_events += 1;
+            return;
+        }
+        let model = self.model(&offer.model);
+        let task = self.remember(offer, model, Need::new(alone, Vec::new()));
+        let ran_before = requeued || alone || not_before_ms > self.now_ms;
+        let place = if ran_before { self.place_again(not_before_ms) } else { Place::Fresh };
+        self.enqueue(task, place);
+    }
+
+    fn place_again(&self, not_before_ms: u64) -> Place {
+        if not_before_ms > self.now_ms { Place::Delayed { not_before_ms } } else { Place::Again }
+    }
+
+    fn change_replica(&mut self, change: &Replica) {
+        let replica = self.table.announced(&change.id);
+        self.unlist(replica);
+        let mut models: Vec<_> = change.models.iter().map(|id| self.model(id)).collect();
+        models.sort();
+        models.dedup();
+        for &model in &models {
+            let serving = &mut self.models[model].replicas;
+            let at = serving.partition_point(|other| {
+                self.table.replicas[*other].id < self.table.replicas[replica].id
+            });
+            serving.insert(at, replica);
+        }
+        let slots = &mut self.table.replicas[replica];
+        slots.models = models;
+        slots.slots = change.slots;
+    }
+
+    fn drop_replica(&mut self, id: &ReplicaId) {
+        let Some(&replica) = self.table.by_id.get(id) else {
+            return;
+        };
+        self.unlist(replica);
+        let slots = &mut self.table.replicas[replica];
+        slots.slots = 0;
+        slots.is_announced = false;
+        self.table.forget_if_gone(replica);
+    }
+
+    /// Takes the replica off the lists of its models.
+    fn unlist(&mut self, replica: Key<ReplicaSlots>) {
+        for model in std::mem::take(&mut self.table.replicas[replica].models) {
+            self.models[model].replicas.retain(|other| *other != replica);
+            self.touched.push(model);
+        }
+    }
+
+    fn end_attempt(&mut self, id: TaskId, lease: Lease, next: Next) {
+        let running = |task: &&Key<Task>| self.tasks[**task].place == Place::Running { lease };
+        let Some(&task) = self.by_id.get(&id).filter(running) else {
+            return; // the task ended before its attempt did
+        };
+        self.stop_running(task, lease);
+        match next {
+            Next::Ended => self.forget(task),
+            Next::Requeue { not_before_ms, avoid, alone } => {
+                self.tasks[task].need = Need::new(alone, avoid);
+                self.enqueue(task, self.place_again(not_before_ms));
+            }
+        }
+    }
+
+    fn release(&mut self, lease: Lease) {
+        let Some(replica) = self.table.release(lease) else {
+            self.unknown_releases += 1;
+            return;
+        };
+        self.touched.extend(&self.table.replicas[replica].models);
+        self.table.forget_if_gone(replica);
+    }
+
+    fn cancel(&mut self, id: TaskId, actions: &mut Vec<Action>) {
+        let Some(&task) = self.by_id.get(&id) else {
+            return;
+        };
+        match &mut self.tasks[task].place {
+            Place::Reserved { canceled } => *canceled = true,
+            _ => self.end(task, EndedBy::Cancel, actions),
+        }
+    }
+
+    fn end_unservable(&mut self, id: &ModelId, actions: &mut Vec<Action>) {
+        let Some(&model) = self.model_by_id.get(id) else {
+            return;
+        };
+        let queue = &self.models[model];
+        let mut queued = queue.interactive.tasks(&self.forest);
+        queued.extend(queue.batch.tasks(&self.forest));
+        queued.sort_by_key(|task| self.tasks[*task].sequence);
+        for task in queued {
+            self.end(task, EndedBy::Unservable, actions);
+        }
+    }
+
+    /// Does what is due by now.
+    fn expire(&mut self, actions: &mut Vec<Action>) {
+        while let Some(&(at_ms, _, task)) = self.timers.first() {
+            if at_ms > self.now_ms {
+                break;
+            }
+            let Task { deadline_ms, queue_until_ms, place, .. } = self.tasks[task];
+            if deadline_ms == Some(at_ms) {
+                self.end(task, EndedBy::Deadline, actions);
+            } else if place.is_queued() && queue_until_ms == at_ms {
+                self.end(task, EndedBy::QueueTimeout, actions);
+            } else {
+                self.dequeue(task, false);
+                self.enqueue(task, Place::Again);
+            }
+        }
+    }
+
+    fn end(&mut self, task: Key<Task>, by: EndedBy, actions: &mut Vec<Action>) {
+        let lease = match self.tasks[task].place {
+            Place::Running { lease } => {
+                self.stop_running(task, lease);
+                Some(lease)
+            }
+            _ => {
+                self.dequeue(task, false);
+                None
+            }
+        };
+        actions.push(Action::Ended { task: self.tasks[task].id, by, lease });
+        self.forget(task);
+    }
+
+    fn stop_running(&mut self, task: Key<Task>, lease: Lease) {
+        self.table.orphan(lease);
+        self.models[self.tasks[task].model].running -= 1;
+    }
+
+    /// Puts a task that is in no queue into the one that `place` names.
+    fn enqueue(&mut self, task: Key<Task>, place: Place) {
+        self.tasks[task].place = place;
+        let Task { model, class, ref identity, sequence, prompt_bytes, ref need, .. } =
+            self.tasks[task];
+        let queue = &mut self.models[model];
+        if queue.queued() == 0 {
+            queue.turn = self.next_turn;
+            self.next_turn += 1;
+        }
+        match place {
+            Place::Fresh => {
+                queue.lane_mut(class).push_fresh(&mut self.forest, identity, task, sequence);
+            }
+            Place::Again => {
+                queue.lane_mut(class).push_again(&mut self.forest, need, task, sequence);
+                queue.alone_ready += u64::from(need.alone);
+                self.alone_ready += u64::from(need.alone);
+            }
+            Place::Delayed { .. } => {
+                queue.lane_mut(class).push_delayed(&mut self.forest, task, sequence);
+            }
+            Place::Reserved { .. } | Place::Running { .. } => unreachable!("these are no queues"),
+        }
+        self.queued += 1;
+        self.prompt_bytes += prompt_bytes;
+        self.touched.push(model);
+        self.set_timer(task);
+    }
+
+    /// Takes a task out of its queue; the caller says at once where it stands instead.
+    fn dequeue(&mut self, task: Key<Task>, starts: bool) {
+        let Task { model, class, ref identity, prompt_bytes, ref need, place, .. } =
+            self.tasks[task];
+        let queue = &mut self.models[model];
+        match place {
+            Place::Fresh if starts => {
+                queue.lane_mut(class).start_fresh(&mut self.forest, identity, task);
+            }
+            Place::Fresh => queue.lane_mut(class).remove_fresh(&mut self.forest, identity, task),
+            Place::Again => {
+                queue.lane_mut(class).remove_again(&mut self.forest, need, task);
+                queue.alone_ready -= u64::from(need.alone);
+                self.alone_ready -= u64::from(need.alone);
+            }
+            Place::Delayed { .. } => queue.lane_mut(class).remove_delayed(&mut self.forest, task),
+            Place::Reserved { .. } | Place::Running { .. } => unreachable!("it is queued"),
+        }
+        self.queued -= 1;
+        self.prompt_bytes -= prompt_bytes;
+    }
+
+    /// Sets the task's timer to the next instant that matters where it stands now.
+    fn set_timer(&mut self, task: Key<Task>) {
+        let entry = &mut self.tasks[task];
+        let deadline_ms = entry.deadline_ms.unwrap_or(u64::MAX);
+        let at_ms = match entry.place {
+            Place::Reserved { .. } => u64::MAX, // an end needs a durable task
+            Place::Running { .. } => deadline_ms,
+            Place::Fresh | Place::Again => deadline_ms.min(entry.queue_until_ms),
+            Place::Delayed { not_before_ms } => {
+                deadline_ms.min(entry.queue_until_ms).min(not_before_ms)
+            }
+        };
+        let timer_ms = (at_ms != u64::MAX).then_some(at_ms);
+        let before_ms = std::mem::replace(&mut entry.timer_ms, timer_ms);
+        if before_ms == timer_ms {
+            return;
+        }
+        if let Some(before_ms) = before_ms {
+            self.timers.remove(&(before_ms, entry.sequence, task));
+        }
+        if let Some(timer_ms) = timer_ms {
+            self.timers.insert((timer_ms, entry.sequence, task));
+        }
+    }
+
+    fn remember(&mut self, offer: Offer, model: Key<ModelQueue>, need: Need) -> Key<Task> {
+        let id = offer.task;
+        let task = self.tasks.insert(Task {
+            id,
+            model,
+            class: offer.class,
+            identity: offer.identity,
+            sequence: offer.sequence,
+            prompt_bytes: offer.prompt_bytes,
+            deadline_ms: offer.deadline_ms,
+            queue_until_ms: offer.queue_until_ms,
+            need,
+            place: Place::Reserved { canceled: false },
+            timer_ms: None,
+        });
+        self.by_id.insert(id, task);
+        task
+    }
+
+    /// Drops a task that is in no queue.
+    fn forget(&mut self, task: Key<Task>) {
+        let entry = self.tasks.remove(task);
+        self.by_id.remove(&entry.id);
+        if let Some(timer_ms) = entry.timer_ms {
+            self.timers.remove(&(timer_ms, entry.sequence, task));
+        }
+        self.touched.push(entry.model);
+    }
+
+    /// The queue of `id`, made if there is none.
+    fn model(&mut self, id: &ModelId) -> Key<ModelQueue> {
+        let model = self.model_by_id.get(id).copied().unwrap_or_else(|| {
+            let model = self.models.insert(ModelQueue::new(id.clone()));
+            self.model_by_id.insert(id.clone(), model);
+            model
+        });
+        self.touched.push(model);
+        model
+    }
+
+    fn forget_idle_models(&mut self) {
+        for model in self.touched.drain(..) {
+            if self.models.get(model).is_some_and(ModelQueue::is_idle) {
+                let queue = self.models.remove(model);
+                self.model_by_id.remove(&queue.id);
+            }
+        }
+    }
+
+    fn position_of(&self, task: Key<Task>) -> u64 {
+        let entry = &self.tasks[task];
+        let queue = &self.models[entry.model];
+        queue.position(&self.forest, entry, self.limits.interactive_weight)
+    }
+
+    /// Checks the invariants in steps so far apart that a step's share of the cost stays small.
+    fn check_now_and_then(&mut self) -> Result<(), Violation> {
+        self.unchecked_steps += 1;
+        if self.unchecked_steps < self.tasks.len() / 32 {
+            return Ok(());
+        }
+        self.unchecked_steps = 0;
+        self.check_invariants()
+    }
+}
+
+/// The class's name for messages.
+fn name(class: Class) -> &'static str {
+    match class {
+        Class::Interactive => "interactive",
+        Class::Batch => "batch",
+    }
+}

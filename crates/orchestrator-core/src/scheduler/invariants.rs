@@ -1,0 +1,144 @@
+use std::fmt;
+
+use super::{Scheduler, name};
+use crate::{
+    Class,
+    model_queue::ModelQueue,
+    slab::Key,
+    task::{Place, Task},
+};
+
+/// A broken invariant of the scheduler: a bug in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Number in the list of invariants: 1 kept, 6 one runner, 9 fair order.
+    pub number: u8,
+    /// What was found.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant {}: {}", self.number, self.what)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+impl Scheduler {
+    /// Checks everything that must hold between steps, in O(n log n).
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        self.check_kept()?;
+        self.check_one_runner()?;
+        self.check_fair_order()
+    }
+
+    /// Each live task is in exactly one place, and every count is that of its members.
+    fn check_kept(&self) -> Result<(), Violation> {
+        let (mut queued, mut reserved, mut bytes) = (0, 0, 0);
+        for (key, task) in self.tasks.iter() {
+            ensure(self.by_id.get(&task.id) == Some(&key), 1, || format!("{} lost", task.id))?;
+            queued += u64::from(task.place.is_queued());
+            reserved += u64::from(matches!(task.place, Place::Reserved { .. }));
+            if !matches!(task.place, Place::Running { .. }) {
+                bytes += task.prompt_bytes;
+            }
+            let has_timer = |at_ms| self.timers.contains(&(at_ms, task.sequence, key));
+            let is_set = task.timer_ms.is_none_or(has_timer);
+            ensure(is_set, 1, || format!("the timer of {} is not set", task.id))?;
+        }
+        let timers = self.tasks.iter().filter(|(_, task)| task.timer_ms.is_some()).count();
+        equal(self.timers.len(), timers, 1, "timers")?;
+        equal(self.by_id.len(), self.tasks.len(), 1, "tasks by id")?;
+        equal(self.queued, queued, 1, "queued tasks")?;
+        equal(self.reserved, reserved, 1, "reserved tasks")?;
+        equal(self.prompt_bytes, bytes, 1, "waiting bytes")?;
+        equal(self.model_by_id.len(), self.models.len(), 1, "models by id")?;
+        let alone = self.models.iter().map(|(_, queue)| queue.alone_ready).sum::<u64>();
+        equal(self.alone_ready, alone, 1, "tasks that wait alone")?;
+        self.models.iter().try_for_each(|(model, queue)| self.check_queue(model, queue))
+    }
+
+    fn check_queue(&self, model: Key<ModelQueue>, queue: &ModelQueue) -> Result<(), Violation> {
+        let count = |is: &dyn Fn(&Task) -> bool| {
+            let own = self.tasks.iter().filter(|(_, task)| task.model == model && is(task));
+            own.fold(0, |sum, _| sum + 1)
+        };
+        for class in [Class::Interactive, Class::Batch] {
+            let lane = queue.lane(class);
+            let members = lane.tasks(&self.forest);
+            let is_member = |key: &Key<Task>| {
+                self.tasks.get(*key).is_some_and(|task| {
+                    task.model == model && task.class == class && task.place.is_queued()
+                })
+            };
+            let what = name(class);
+            ensure(members.iter().all(is_member), 1, || format!("a stranger in {what}"))?;
+            let mut distinct = members.clone();
+            distinct.sort();
+            distinct.dedup();
+            equal(distinct.len(), members.len(), 1, "distinct members of a lane")?;
+            equal(lane.queued(), members.len() as u64, 1, "members of a lane")?;
+            let queued = count(&|task| task.class == class && task.place.is_queued());
+            equal(lane.queued(), queued, 1, "tasks of a lane")?;
+            ensure(lane.is_ring_sound(), 9, || format!("the rotation of {what} is broken"))?;
+        }
+        let reserved = count(&|task| matches!(task.place, Place::Reserved { .. }));
+        equal(queue.reserved_interactive + queue.reserved_batch, reserved, 1, "reservations")?;
+        let running = count(&|task| matches!(task.place, Place::Running { .. }));
+        equal(queue.running, running, 1, "running tasks of a model")?;
+        let alone = count(&|task| task.place == Place::Again && task.need.alone);
+        equal(queue.alone_ready, alone, 1, "tasks of a model that wait alone")
+    }
+
+    /// A lease belongs to at most one running task, and every busy slot to one lease.
+    fn check_one_runner(&self) -> Result<(), Violation> {
+        for (lease, held) in &self.table.leases {
+            let is_runner = |task: Key<Task>| {
+                self.tasks
+                    .get(task)
+                    .is_some_and(|task| task.place == Place::Running { lease: *lease })
+            };
+            let fits = held.task.is_none_or(is_runner);
+            ensure(fits, 6, || format!("lease {} belongs to a task that does not run", lease.0))?;
+        }
+        for (key, replica) in self.table.replicas.iter() {
+            let leases = self.table.leases.values().filter(|held| held.replica == key);
+            let held = leases.fold(0, |sum, _| sum + 1);
+            equal(replica.busy, held, 6, "busy slots")?;
+            let alone = replica.alone.is_none_or(|lease| self.table.leases.contains_key(&lease));
+            ensure(alone, 6, || format!("{} is kept for a released lease", replica.id.0))?;
+            ensure(replica.alone.is_none() || replica.busy == 1, 6, || {
+                format!("{} runs something beside a task that runs alone", replica.id.0)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// No task waits for a slot that it could use, and batch was not passed over more than its weight.
+    fn check_fair_order(&self) -> Result<(), Violation> {
+        for (model, queue) in self.models.iter() {
+            let is_within = queue.interactive_streak <= self.limits.interactive_weight.get();
+            ensure(is_within, 9, || format!("batch of {} starves", queue.id.0))?;
+            let idle = self.next_start(model).is_none();
+            ensure(idle, 9, || format!("a task of {} waits beside a free slot", queue.id.0))?;
+        }
+        Ok(())
+    }
+}
+
+fn ensure(holds: bool, number: u8, what: impl FnOnce() -> String) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { number, what: what() }) }
+}
+
+fn equal<T: PartialEq + fmt::Display>(
+    counted: T,
+    found: T,
+    number: u8,
+    what: &str,
+) -> Result<(), Violation> {
+    ensure(counted == found, number, || format!("{what}: {counted} counted, {found} found"))
+}

@@ -1,0 +1,62 @@
+use crate::{Class, Identity, Lease, ReplicaId, TaskId, model_queue::ModelQueue, slab::Key};
+
+/// What the scheduler knows of a live task.
+#[derive(Debug, Clone)]
+pub(crate) struct Task {
+    pub(crate) id: TaskId,
+    pub(crate) model: Key<ModelQueue>,
+    pub(crate) class: Class,
+    pub(crate) identity: Identity,
+    pub(crate) sequence: u64,
+    pub(crate) prompt_bytes: u64,
+    pub(crate) deadline_ms: Option<u64>,
+    pub(crate) queue_until_ms: u64,
+    pub(crate) need: Need,
+    pub(crate) place: Place,
+    /// The instant that its timer is set to.
+    pub(crate) timer_ms: Option<u64>,
+}
+
+/// What a task wants of a replica beyond its model.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Need {
+    /// Nothing else may run there.
+    pub(crate) alone: bool,
+    /// Only where nobody else serves the model. Ascending, each once.
+    pub(crate) avoid: Vec<ReplicaId>,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Holds a place, waits for its commit.
+    Reserved {
+        /// Ends as soon as it is committed.
+        canceled: bool,
+    },
+    /// Queued, no attempt yet.
+    Fresh,
+    /// Queued again, may start.
+    Again,
+    /// Queued again, may not start before an instant.
+    Delayed { not_before_ms: u64 },
+    /// An attempt is at work.
+    Running { lease: Lease },
+}
+
+impl Place {
+    pub(crate) fn is_queued(self) -> bool {
+        match self {
+            Self::Fresh | Self::Again | Self::Delayed { .. } => true,
+            Self::Reserved { .. } | Self::Running { .. } => false,
+        }
+    }
+}
+
+impl Need {
+    pub(crate) fn new(alone: bool, mut avoid: Vec<ReplicaId>) -> Self {
+        avoid.sort();
+        avoid.dedup();
+        Self { alone, avoid }
+    }
+}
