@@ -4,7 +4,10 @@
 //! protocol over HTTP. What it says is a [`Script`]: it depends on the prompt and the index of the token
 //! only, so that an answer put together from several engines can be compared with an undisturbed one.
 //! Its faults are directives in the prompt and flags of the process; no daemon knows of them.
+//!
+//! [`adapter_conformance`] holds the contract of engine adapters as checks that each adapter's tests run.
 
+pub mod adapter_conformance;
 mod directives;
 mod script;
 mod scripted_engine;

@@ -1,0 +1,234 @@
+use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+
+use adapter_host::{
+    AdapterError, Attempt, AttemptId, EngineAdapter, EngineStream, Features, Props,
+};
+use async_trait::async_trait;
+use futures_util::future::{Either, select};
+use reqwest::{
+    Client, RequestBuilder, Response, StatusCode, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+    redirect,
+};
+
+use crate::{
+    ApiKey, ConfigError, OpenAiConfig,
+    config::parse_base_url,
+    masked::masked,
+    model_list::parse_models,
+    open_attempts::{OpenAttempt, OpenAttempts},
+    refusal::{ErrorText, refusal},
+    request::Request,
+    stream::OpenAiStream,
+};
+
+/// Longest body of an error that is read.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+/// Longest list of models that is read.
+const MODELS_BYTES_MAX: usize = 4 << 20;
+/// How long an idle connection is kept. Servers on uvicorn (vLLM, SGLang) close theirs after 5 s; one
+/// that closes under a request would fail it.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+
+/// One OpenAI-compatible server.
+#[derive(Debug)]
+pub struct OpenAiAdapter {
+    config: OpenAiConfig,
+    base_url: Url,
+    authorization: Option<HeaderValue>,
+    api_key: Option<Arc<ApiKey>>,
+    client: Client,
+    attempts: Arc<OpenAttempts>,
+}
+
+impl OpenAiAdapter {
+    /// Makes an adapter; nothing is sent yet. It follows no redirects and reads no proxy settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an address or a key that cannot be used.
+    ///
+    /// # Panics
+    /// When the process has installed no rustls crypto provider, which is the composition root's part.
+    pub fn new(config: OpenAiConfig) -> Result<Self, ConfigError> {
+        let base_url = parse_base_url(&config.base_url)?;
+        let api_key = config.api_key.clone().map(Arc::new);
+        let authorization = match &api_key {
+            None => None,
+            Some(key) => {
+                let value = HeaderValue::try_from(format!("Bearer {}", key.reveal()));
+                let mut value =
+                    value.map_err(|_unsendable| ConfigError::Key { url: base_url.to_string() })?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let client = Client::builder()
+            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|source| ConfigError::Client { url: base_url.to_string(), source })?;
+        Ok(Self { config, base_url, authorization, api_key, client, attempts: Arc::default() })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base_url)
+    }
+
+    /// Sends a request and waits for the head of a successful response.
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        model: Option<&str>,
+    ) -> Result<Response, AdapterError> {
+        let request = match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        };
+        let response =
+            self.in_time(request.send()).await?.map_err(|error| self.not_answered(error))?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
+        }
+        let headers = response.headers().clone();
+        // Whatever could be read of the text is as good as the whole: the status decides.
+        let (body, _) = self.in_time(read_at_most(response, ERROR_BYTES_MAX)).await?;
+        let text = ErrorText::parse(&body);
+        let masked = masked(&text.message, self.api_key.as_deref().map(ApiKey::reveal));
+        tracing::warn!(url = %self.base_url, status = status.as_u16(), text = masked, "the engine refused a request");
+        Err(refusal(status, &headers, &text, model))
+    }
+
+    async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T, AdapterError> {
+        let waited_ms = self.config.first_byte_timeout_ms;
+        let in_time = tokio::time::timeout(Duration::from_millis(waited_ms), future).await;
+        in_time.map_err(|_elapsed| AdapterError::TimedOut { waited_ms })
+    }
+
+    fn not_answered(&self, error: reqwest::Error) -> AdapterError {
+        let error = error.without_url();
+        if error.is_connect() {
+            return AdapterError::Unreachable {
+                url: self.base_url.to_string(),
+                source: error.into(),
+            };
+        }
+        tracing::warn!(url = %self.base_url, error = &error as &dyn Error, "no answer from the engine");
+        AdapterError::Lost { reason: "it closed the connection before it answered".to_owned() }
+    }
+
+    async fn get_models(&self) -> Result<Vec<u8>, AdapterError> {
+        let response = self.send(self.client.get(self.url("/models")), None).await?;
+        let (body, end) = self.in_time(read_at_most(response, MODELS_BYTES_MAX)).await?;
+        match end {
+            BodyEnd::Whole => Ok(body),
+            BodyEnd::Cut => Err(protocol("its list of models is too long")),
+            BodyEnd::Broken => {
+                Err(AdapterError::Lost { reason: "the connection broke off".to_owned() })
+            }
+        }
+    }
+
+    async fn start(&self, attempt: &Attempt, open: &OpenAttempt) -> Result<(), AdapterError> {
+        let request = Request::new(attempt, self.config.dialect).map_err(|error| {
+            tracing::warn!(attempt = %attempt.id, %error, "an attempt that cannot be sent");
+            AdapterError::Refused { status: None }
+        })?;
+        let body = serde_json::to_vec(&request).expect("a request of finite numbers and strings");
+        let mut builder = self
+            .client
+            .post(self.url(request.path()))
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-correlation-id", &*attempt.correlation_id)
+            .body(body);
+        if let Some(traceparent) = &attempt.traceparent {
+            builder = builder.header("traceparent", &**traceparent);
+        }
+        let response = self.send(builder, Some(&attempt.model)).await?;
+        let is_stream = response
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        if !is_stream {
+            return Err(protocol("it answered with something else than an event stream"));
+        }
+        open.receive(response.into())
+    }
+}
+
+#[async_trait]
+impl EngineAdapter for OpenAiAdapter {
+    /// Asks for the models, which every server of this protocol has; not all have a path for health.
+    async fn health(&self) -> Result<(), AdapterError> {
+        self.get_models().await.map(drop)
+    }
+
+    async fn props(&self) -> Result<Props, AdapterError> {
+        let body = self.get_models().await?;
+        let models = parse_models(&body, self.config.ctx_max)
+            .map_err(|_unreadable| protocol("its list of models is not what the protocol says"))?;
+        Ok(Props {
+            engine: "openai".to_owned(),
+            engine_version: String::new(), // the protocol does not tell
+            models,
+            slots: self.config.slots,
+            features: Features {
+                token_ids: false,
+                chat: true,
+                replay: false,
+                strict: self.config.strict,
+                sampling: self.config.dialect.support(),
+            },
+        })
+    }
+
+    async fn submit(&self, attempt: Attempt) -> Result<EngineStream, AdapterError> {
+        let open = self.attempts.open(attempt.id);
+        {
+            let started = pin!(self.start(&attempt, &open));
+            match select(started, pin!(open.aborted())).await {
+                Either::Left((started, _)) => started?,
+                Either::Right(((), _)) => return Err(AdapterError::Aborted),
+            }
+        }
+        let api_key = self.api_key.clone();
+        Ok(Box::pin(OpenAiStream::new(attempt.id, open, self.config.chunk_is_token, api_key)))
+    }
+
+    /// Closes the attempt's connection. The protocol has no confirmation: engines notice and free the
+    /// slot, mostly within one token.
+    async fn abort(&self, attempt: AttemptId) -> Result<(), AdapterError> {
+        self.attempts.abort(attempt);
+        Ok(())
+    }
+}
+
+/// How the reading of a body ended.
+enum BodyEnd {
+    Whole,
+    Cut,
+    Broken,
+}
+
+async fn read_at_most(mut response: Response, limit_bytes: usize) -> (Vec<u8>, BodyEnd) {
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return (body, BodyEnd::Whole),
+            Err(_) => return (body, BodyEnd::Broken),
+            Ok(Some(bytes)) => {
+                let left = limit_bytes - body.len();
+                body.extend_from_slice(&bytes[..bytes.len().min(left)]);
+                if bytes.len() > left {
+                    return (body, BodyEnd::Cut);
+                }
+            }
+        }
+    }
+}
+
+fn protocol(reason: &str) -> AdapterError {
+    AdapterError::Protocol { reason: reason.to_owned() }
+}
