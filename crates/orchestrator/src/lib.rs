@@ -1,1 +1,53 @@
-//! The embeddable orchestrator: admission, scheduling loop, task runs, recovery.
+//! The embeddable orchestrator: admission, scheduling, task runs, recovery.
+//!
+//! The crate owns the ports it needs ([`Journal`], [`EventStore`], [`PromptMeter`], [`ModelDirectory`],
+//! [`Clock`]) and drives the pure scheduler of `orchestrator-core`. It never reads the environment, and
+//! everything it spawns ends with its owner.
+//!
+//! Invariants: a task that was accepted is durable, and ends once, in one terminal state with a reason;
+//! an event is in the [`EventStore`] before anybody sees it; a terminal event is fsynced before anybody
+//! sees it; one run at a time writes a task's log.
+
+mod admission;
+mod assembler;
+mod attempt;
+mod clock;
+mod ending;
+mod event_store;
+mod generation;
+mod journal;
+mod live_task;
+mod model;
+mod options;
+mod orchestrator;
+mod pool_table;
+mod pools;
+mod record;
+mod recovery;
+mod refusal;
+mod relay;
+mod replay;
+mod run;
+mod shared;
+mod subscription;
+mod task_log;
+mod verdict;
+mod wire;
+
+pub use admission::{Accepted, Submission};
+pub use clock::Clock;
+pub use event_store::{EventStore, EventStoreError, Frame, FrameKind, Region, StoredFrame};
+pub use journal::{Journal, JournalError, TaskFilter};
+pub use model::{ModelDirectory, ModelFacts, ModelRefusal, PromptMeter, PromptRefusal, PromptText};
+pub use options::Options;
+pub use orchestrator::{Orchestrator, Standing};
+pub use pool_table::{PoolFacts, PoolModel, PoolState};
+pub use pools::AttachedPool;
+pub use record::{
+    AttemptRow, Binding, BindingKey, EndRow, Outcome, Poison, Progress, Record, TaskRow, TaskSpec,
+};
+pub use recovery::RecoveryError;
+pub use refusal::Refusal;
+pub use shared::Parts;
+pub use subscription::{Subscribed, Subscription};
+pub use task_log::{Delivery, Terminal};

@@ -1,0 +1,370 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, atomic::Ordering},
+};
+
+use adapter_host::{ChatMessage, Sampling, SamplingSupport};
+use api_types::{
+    Determinism, InvalidField, PreparationView, SamplingRequest, TaskRequest, TaskState, Workload,
+};
+use orchestrator_core::{Event, TaskId};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::{
+    Binding, BindingKey, JournalError, Progress, Record, Refusal, TaskRow, TaskSpec,
+    live_task::LiveTask,
+    model::{ModelFacts, ModelRefusal, PromptText},
+    pool_table::{PoolFacts, PoolState, unsupported_sampling},
+    shared::Shared,
+    task_log::TaskLog,
+};
+
+/// Largest seed, so that every JSON reader keeps it exact.
+const SEED_MAX: u64 = (1 << 53) - 1;
+
+/// A request that has its shape and wants to become a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Submission {
+    pub request: TaskRequest,
+    /// Name of the client.
+    pub identity: Arc<str>,
+    pub correlation_id: String,
+    pub traceparent: Option<String>,
+    /// Route template that scopes the idempotency key.
+    pub route: &'static str,
+    pub idempotency_key: Option<Arc<str>>,
+    /// How long a task with `cancel_on_disconnect` waits for a subscriber; the orchestrator's own
+    /// option where this is `None`.
+    pub reattach_ms: Option<u64>,
+}
+
+/// A task was admitted, now or by an earlier request with the same idempotency key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted {
+    /// The task as it stands.
+    pub task: TaskRow,
+    /// Whether an earlier request admitted it.
+    pub is_replay: bool,
+    pub queue_position: Option<u64>,
+    pub preparation: PreparationView,
+}
+
+/// Admissions under way, by idempotency key: duplicates wait for the first.
+#[derive(Default)]
+pub(crate) struct Admissions {
+    in_flight: Mutex<HashMap<BindingKey, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Admissions {
+    fn gate(&self, key: &BindingKey) -> Arc<tokio::sync::Mutex<()>> {
+        let mut in_flight = self.in_flight.lock().expect("no holder panics");
+        Arc::clone(in_flight.entry(key.clone()).or_default())
+    }
+
+    /// Forgets a key that nobody else waits for.
+    fn release(&self, key: &BindingKey, gate: Arc<tokio::sync::Mutex<()>>) {
+        let mut in_flight = self.in_flight.lock().expect("no holder panics");
+        drop(gate);
+        if in_flight.get(key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
+            in_flight.remove(key);
+        }
+    }
+}
+
+/// Checks a submission in the order of ORCH-037, and admits it.
+pub(crate) async fn submit(
+    shared: &Arc<Shared>,
+    submission: Submission,
+) -> Result<Accepted, Refusal> {
+    submission.request.validate()?;
+    let digest = request_digest(shared, &submission.request);
+    let Some(key) = submission.idempotency_key.clone() else {
+        return admit(shared, submission, digest, None).await;
+    };
+    let key =
+        BindingKey { identity: Arc::clone(&submission.identity), route: submission.route, key };
+    let gate = shared.admissions.gate(&key);
+    let result = {
+        let _turn = gate.lock().await;
+        match shared.journal.binding(key.clone()).await? {
+            Some(binding) if binding.request_digest == digest => replay(shared, &binding).await,
+            Some(_other_request) => Err(Refusal::IdempotencyMismatch),
+            None => admit(shared, submission, digest, Some(key.clone())).await,
+        }
+    };
+    shared.admissions.release(&key, gate);
+    result
+}
+
+async fn replay(shared: &Arc<Shared>, binding: &Binding) -> Result<Accepted, Refusal> {
+    let live = shared.live(binding.task);
+    let task = match &live {
+        Some(live) => live.row(None),
+        None => shared.journal.task(binding.task).await?.ok_or(Refusal::UnknownTask)?,
+    };
+    let queue_position = live.and_then(|live| shared.scheduler().position(live.id));
+    let preparation = shared
+        .models
+        .resolve(&task.spec.model_id)
+        .map(|facts| facts.preparation)
+        .unwrap_or_default();
+    Ok(Accepted { task, is_replay: true, queue_position, preparation })
+}
+
+async fn admit(
+    shared: &Arc<Shared>,
+    submission: Submission,
+    request_digest: String,
+    key: Option<BindingKey>,
+) -> Result<Accepted, Refusal> {
+    if shared.closing.is_cancelled() {
+        return Err(Refusal::ShuttingDown);
+    }
+    let request = submission.request;
+    if request.workload != Workload::Completion {
+        return Err(
+            InvalidField::new("workload", "no configured pool supports this workload").into()
+        );
+    }
+    let model_ref =
+        request.model_ref.clone().or_else(|| shared.models.default_model()).ok_or_else(|| {
+            InvalidField::new("model_ref", "required: no default model is configured")
+        })?;
+    let model = shared.models.resolve(&model_ref)?;
+    let pools = pools_for(shared, &model_ref, &model)?;
+    check_features(&pools, &request)?;
+
+    let messages: Option<Vec<ChatMessage>> = request.messages.as_ref().map(|messages| {
+        let message = |message: &api_types::MessageRequest| ChatMessage {
+            role: message.role.clone(),
+            content: message.content.text(),
+        };
+        messages.iter().map(message).collect()
+    });
+    let prompt = match (&request.prompt, &messages) {
+        (Some(text), _) => PromptText::Text(text),
+        (None, Some(messages)) => PromptText::Messages(messages),
+        (None, None) => return Err(InvalidField::new("prompt", "required").into()),
+    };
+    let prompt_ids = shared.meter.render(&model.id, prompt).await?;
+    let ctx_max = context(&model, &pools);
+    let prompt_tokens = prompt_ids.as_ref().map(|ids| ids.len() as u64);
+    let max_tokens = answer_limit(request.max_tokens, &model, prompt_tokens, ctx_max)?;
+
+    let id = TaskId(Uuid::now_v7());
+    let sequence = shared.next_sequence.fetch_add(1, Ordering::Relaxed);
+    let reattach_ms = submission.reattach_ms.unwrap_or(shared.options.reattach_ms);
+    let spec = TaskSpec {
+        model_ref,
+        model_id: model.id.to_string(),
+        priority: request.priority,
+        prompt: request.prompt,
+        messages: request.messages,
+        max_tokens,
+        sampling: sampling(&request.sampling),
+        stop: request.sampling.stop,
+        determinism: request.determinism,
+        failover: request.failover,
+        cancel_when_alone_ms: request.cancel_on_disconnect.then_some(reattach_ms),
+        client_ref: request.client_ref,
+        metadata: request.metadata,
+        correlation_id: submission.correlation_id,
+        traceparent: submission.traceparent,
+        request_digest,
+        prompt_tokens: prompt_tokens.and_then(|tokens| u32::try_from(tokens).ok()),
+        admitted_at_ms: shared.clock.wall_ms(),
+        admitted_boot_ms: shared.clock.boot_ms(),
+        boot_id: shared.clock.boot_id().to_owned(),
+        deadline_ms: request.deadline_ms,
+        queue_max_ms: shared.options.queue_max_ms,
+        admitted_position: 0,
+    };
+    let row = TaskRow {
+        id,
+        sequence,
+        identity: submission.identity,
+        state: TaskState::Queued,
+        spec: Arc::new(spec),
+        prompt_ids,
+        progress: Progress::default(),
+        end: None,
+    };
+    commit_admission(shared, row, key, model.preparation).await
+}
+
+/// Reserves a place, makes the task durable, and queues it. What was begun is finished even if the
+/// caller is gone.
+async fn commit_admission(
+    shared: &Arc<Shared>,
+    mut row: TaskRow,
+    key: Option<BindingKey>,
+    preparation: PreparationView,
+) -> Result<Accepted, Refusal> {
+    let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options.ring_bytes);
+    let log = Arc::new(log);
+    let offer = LiveTask::new(row.clone(), Arc::clone(&log), false).offer(&*shared.clock);
+    let position = match shared.step(Event::Offered(offer)) {
+        Some(Ok(position)) => position,
+        Some(Err(_limit)) => {
+            let retry_after_ms = shared.options.reject_backoff_ms;
+            return Err(Refusal::QueueFull { retry_after_ms });
+        }
+        None => return Err(Refusal::ShuttingDown),
+    };
+    Arc::make_mut(&mut row.spec).admitted_position = position;
+    let (reply, answer) = oneshot::channel();
+    let committer = Arc::clone(shared);
+    shared.spawn(async move {
+        let binding = key.map(|key| Binding {
+            key,
+            request_digest: row.spec.request_digest.clone(),
+            task: row.id,
+        });
+        let admitted = Record::Admitted { task: Box::new(row.clone()), binding };
+        let result = match committer.journal.commit(vec![admitted]).await {
+            Ok(()) => {
+                let task = row.id;
+                committer.remember(Arc::new(LiveTask::new(row.clone(), log, false)));
+                committer.step(Event::Committed { task });
+                Ok(row)
+            }
+            Err(error) => {
+                committer.step(Event::Withdrawn { task: row.id });
+                match error {
+                    JournalError::Full => committer.set_store_full(true),
+                    // The gate lets one admission of a key through at a time.
+                    JournalError::BindingTaken => {}
+                    JournalError::AlreadyEnded { .. } | JournalError::Failed { .. } => {
+                        committer.fail(&error).await;
+                    }
+                }
+                Err(Refusal::from(error))
+            }
+        };
+        // The caller may be gone; the task stays.
+        drop(reply.send(result));
+    });
+    let task = answer.await.map_err(|_gone| Refusal::ShuttingDown)??;
+    tracing::info!(
+        event = "task_admitted",
+        task_id = %task.id,
+        correlation_id = task.spec.correlation_id,
+        model = task.spec.model_ref,
+        queue_position = position,
+    );
+    Ok(Accepted { task, is_replay: false, queue_position: Some(position), preparation })
+}
+
+/// The pools that a task of the model may go to.
+fn pools_for(
+    shared: &Shared,
+    model_ref: &str,
+    model: &ModelFacts,
+) -> Result<Vec<Arc<PoolFacts>>, Refusal> {
+    let pools = shared.pools.serving(&model.id);
+    if pools.is_empty() {
+        return Err(Refusal::NoPool { model: model_ref.to_owned() });
+    }
+    if pools.iter().all(|pool| pool.state == PoolState::Failed) {
+        return Err(Refusal::PoolsFailed { model: model_ref.to_owned() });
+    }
+    Ok(pools)
+}
+
+fn check_features(pools: &[Arc<PoolFacts>], request: &TaskRequest) -> Result<(), Refusal> {
+    if let Some(name) = unsupported_sampling(pools, &needed_sampling(&request.sampling)) {
+        let message = "no pool of this model honours it; leave it out";
+        return Err(InvalidField::new(format!("sampling.{name}"), message).into());
+    }
+    let strict = || pools.iter().any(|pool| pool.features.strict);
+    if request.determinism == Determinism::Strict && !strict() {
+        let message = "no pool of this model is strict; use `best_effort`";
+        return Err(InvalidField::new("determinism", message).into());
+    }
+    let takes_messages = || pools.iter().any(|pool| pool.features.chat || pool.features.token_ids);
+    if request.messages.is_some() && !takes_messages() {
+        return Err(ModelRefusal::NotAvailable {
+            model: request.model_ref.clone().unwrap_or_default(),
+            missing: "a pool that takes conversations".to_owned(),
+            retriable: false,
+        }
+        .into());
+    }
+    Ok(())
+}
+
+/// Which parameters a request really asks for.
+pub(crate) fn needed_sampling(request: &SamplingRequest) -> SamplingSupport {
+    SamplingSupport {
+        temperature: request.temperature.is_some(),
+        top_p: request.top_p.is_some(),
+        top_k: request.top_k.is_some_and(|k| k > 0),
+        min_p: request.min_p.is_some_and(|p| p > 0.0),
+        repeat_penalty: request.repeat_penalty.is_some_and(|penalty| penalty != 1.0),
+        presence_penalty: request.presence_penalty.is_some_and(|penalty| penalty != 0.0),
+        frequency_penalty: request.frequency_penalty.is_some_and(|penalty| penalty != 0.0),
+        seed: request.seed.is_some(),
+    }
+}
+
+fn sampling(request: &SamplingRequest) -> Sampling {
+    let neutral = Sampling::default();
+    Sampling {
+        temperature: request.temperature.unwrap_or(neutral.temperature),
+        top_p: request.top_p.unwrap_or(neutral.top_p),
+        top_k: request.top_k.unwrap_or(neutral.top_k),
+        min_p: request.min_p.unwrap_or(neutral.min_p),
+        repeat_penalty: request.repeat_penalty.unwrap_or(neutral.repeat_penalty),
+        presence_penalty: request.presence_penalty.unwrap_or(neutral.presence_penalty),
+        frequency_penalty: request.frequency_penalty.unwrap_or(neutral.frequency_penalty),
+        seed: request.seed.unwrap_or_else(fresh_seed),
+    }
+}
+
+/// A seed for a task that names none: 53 random bits.
+fn fresh_seed() -> u64 {
+    // The low 62 bits of a UUIDv7 are random.
+    Uuid::now_v7().as_u64_pair().1 & SEED_MAX
+}
+
+/// The context that a task may fill: the model's own, capped by the largest pool that may serve it.
+fn context(model: &ModelFacts, pools: &[Arc<PoolFacts>]) -> Option<u64> {
+    let of_pool = |pool: &Arc<PoolFacts>| pool.model(&model.id).and_then(|model| model.ctx_max);
+    // A pool that does not tell may have room for everything the model takes.
+    let largest = pools.iter().map(of_pool).collect::<Option<Vec<u32>>>();
+    let largest = largest.and_then(|contexts| contexts.into_iter().max());
+    match (model.ctx_max, largest) {
+        (Some(model), Some(pool)) => Some(u64::from(model.min(pool))),
+        (one, other) => one.or(other).map(u64::from),
+    }
+}
+
+fn answer_limit(
+    asked: Option<u32>,
+    model: &ModelFacts,
+    prompt_tokens: Option<u64>,
+    ctx_max: Option<u64>,
+) -> Result<u32, Refusal> {
+    let wanted = u64::from(asked.unwrap_or(model.max_tokens_default));
+    let (Some(prompt_tokens), Some(ctx_max)) = (prompt_tokens, ctx_max) else {
+        return Ok(u32::try_from(wanted).unwrap_or(u32::MAX));
+    };
+    let left = ctx_max.saturating_sub(prompt_tokens);
+    let max_tokens = if asked.is_some() { wanted } else { wanted.min(left) };
+    if max_tokens == 0 || max_tokens > left {
+        return Err(Refusal::ContextExceeded { prompt_tokens, max_tokens: wanted, ctx_max });
+    }
+    Ok(u32::try_from(max_tokens).unwrap_or(u32::MAX))
+}
+
+/// Digest of a request with its defaults filled in; equal requests have equal ones.
+fn request_digest(shared: &Shared, request: &TaskRequest) -> String {
+    let mut request = request.clone();
+    request.model_ref = request.model_ref.or_else(|| shared.models.default_model());
+    let canonical = serde_json::to_vec(&request).expect("wire types are JSON");
+    let digest = Sha256::digest(&canonical);
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}

@@ -1,0 +1,271 @@
+use std::sync::Arc;
+
+use adapter_host::{Attempt, AttemptId, ChatMessage, Input};
+use api_types::{ErrorCode, EventKind, MetricsEvent, StartedEvent, TaskState};
+use serde_json::json;
+
+use crate::{
+    AttemptRow, Outcome, Record,
+    ending::{Counted, Ending, task_error},
+    live_task::LiveTask,
+    model::PromptText,
+    pool_table::{PoolFacts, PoolModel},
+    relay::{ID_BLOCK, Relay, prompt_tokens, reason_name},
+    replay::{Comparison, Replay},
+    run::Dispatch,
+    shared::Shared,
+    verdict::{Verdict, adapter_verdict, end, fail, stopped, unreachable_pool},
+    wire,
+};
+
+/// How what was shown already is continued.
+pub(crate) enum Method {
+    /// Nothing was accepted yet.
+    Fresh,
+    /// The accepted ids go through decode again.
+    Replay(Vec<u32>),
+    /// The engine starts over and what it says is compared.
+    Regenerate(Comparison),
+}
+
+pub(crate) async fn attempt(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveTask>,
+    dispatch: &Dispatch,
+    pool: &PoolFacts,
+    attempt_id: AttemptId,
+) -> Verdict {
+    let Some(model) = pool.model(&live.spec.model_id) else {
+        return unreachable_pool("the pool does not serve the model any more");
+    };
+    let Ok(binding) = shared.host.binding(&pool.replica) else {
+        return unreachable_pool("no engine is bound for the replica");
+    };
+    let input = match input(shared, live, pool, model).await {
+        Ok(input) => input,
+        Err(verdict) => return verdict,
+    };
+    let Ok(replay) = Replay::read(shared, &live.log, &live.spec.stop).await else {
+        let message = "the task's generation log cannot be read";
+        return fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch);
+    };
+    let shown = live.log.last_event();
+    let expected = if shown == 0 { 0 } else { replay.events + 1 };
+    if shown != expected {
+        let message = "the events shown are not those that the generation log gives";
+        return fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch);
+    }
+    if let Some(verdict) = already_whole(live, &replay) {
+        return verdict;
+    }
+    let (method, run_settings) = match method(live, pool, &replay) {
+        Ok(method) => (method, replay.settings.clone()),
+        Err(verdict) => return verdict,
+    };
+    begin(shared, live, pool, model, attempt_id, run_settings.as_ref()).await;
+    let accepted = match &method {
+        Method::Replay(ids) => ids.clone(),
+        Method::Fresh | Method::Regenerate(_) => Vec::new(),
+    };
+    let request = Attempt {
+        id: attempt_id,
+        model: Arc::clone(&model.engine_name),
+        input,
+        accepted: accepted.into(),
+        max_tokens: live.spec.max_tokens,
+        sampling: live.spec.sampling.clone(),
+        run_settings,
+        correlation_id: live.spec.correlation_id.as_str().into(),
+        traceparent: live.spec.traceparent.as_deref().map(Into::into),
+    };
+    let submitted = tokio::select! {
+        biased;
+        () = live.stop_signal().cancelled() => None,
+        submitted = binding.submit(request) => Some(submitted),
+    };
+    let stream = match submitted {
+        Some(Ok(stream)) => stream,
+        Some(Err(error)) => return adapter_verdict(live, &error, &replay),
+        None => return stopped(live, Counted::default()),
+    };
+    if let Method::Replay(_) | Method::Regenerate(_) = method {
+        let name = if matches!(method, Method::Replay(_)) { "replay" } else { "regenerate" };
+        note_failover(live, name);
+    }
+    let mut relay = Relay::new(shared, live, stream, method, replay);
+    if shown == 0 {
+        relay.write_started(&started(live, dispatch, pool));
+    }
+    relay.pump().await
+}
+
+/// What the engine starts from; the prompt is rendered and journalled once.
+async fn input(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveTask>,
+    pool: &PoolFacts,
+    model: &PoolModel,
+) -> Result<Input, Verdict> {
+    let messages: Option<Vec<ChatMessage>> = live.spec.messages.as_ref().map(|messages| {
+        let message = |message: &api_types::MessageRequest| ChatMessage {
+            role: message.role.clone(),
+            content: message.content.text(),
+        };
+        messages.iter().map(message).collect()
+    });
+    if !pool.features.token_ids {
+        return Ok(match (messages, &live.spec.prompt) {
+            (Some(messages), _) => Input::Messages(messages.into()),
+            (None, prompt) => Input::Text(prompt.as_deref().unwrap_or_default().into()),
+        });
+    }
+    let rendered = live.changing().prompt_ids.clone();
+    if let Some(ids) = rendered {
+        return Ok(Input::Tokens(ids));
+    }
+    let prompt = match (&messages, &live.spec.prompt) {
+        (Some(messages), _) => PromptText::Messages(messages),
+        (None, prompt) => PromptText::Text(prompt.as_deref().unwrap_or_default()),
+    };
+    let ids = match shared.meter.render(&live.spec.model_id, prompt).await {
+        Ok(Some(ids)) => ids,
+        Ok(None) => return Err(unreachable_pool("the model's tokenizer is not at hand")),
+        Err(refused) => {
+            let code = ErrorCode::EngineRefused;
+            return Err(fail(live, code, &refused.to_string(), Outcome::Refused));
+        }
+    };
+    let needed = ids.len() as u64 + u64::from(live.spec.max_tokens);
+    if let Some(ctx_max) = model.ctx_max.map(u64::from)
+        && needed > ctx_max
+    {
+        let message = "the prompt and the answer do not fit the model's context";
+        let mut error = task_error(live, ErrorCode::ContextExceeded, message);
+        error.details = Some(json!({
+            "prompt_tokens": ids.len(),
+            "max_tokens": live.spec.max_tokens,
+            "ctx_max": ctx_max,
+        }));
+        let ending = Ending::failed(error, Outcome::Refused, Counted::default());
+        return Err(end(ending, true));
+    }
+    let rendered = Record::Rendered { task: live.id, prompt_ids: Arc::clone(&ids) };
+    shared.commit_until_room(vec![rendered]).await;
+    live.changing().prompt_ids = Some(Arc::clone(&ids));
+    Ok(Input::Tokens(ids))
+}
+
+/// The end of a task whose answer was whole before this attempt.
+fn already_whole(live: &LiveTask, replay: &Replay) -> Option<Verdict> {
+    let usage = Counted {
+        tokens_in: prompt_tokens(live, replay.finish.as_ref()),
+        tokens_out: replay.assembler.tokens_shown(),
+        decode_time_ms: 0,
+    };
+    if let Some(finish) = &replay.finish {
+        let tokens_out = usage.tokens_out.or(finish.output_tokens.map(u64::from));
+        let usage = Counted { tokens_out, ..usage };
+        return Some(end(Ending::succeeded(reason_name(finish.reason), usage), true));
+    }
+    replay.assembler.is_stopped().then(|| end(Ending::succeeded("stop", usage), true))
+}
+
+fn method(live: &LiveTask, pool: &PoolFacts, replay: &Replay) -> Result<Method, Verdict> {
+    let reserved = live.changing().progress.ids_reserved;
+    if live.may_lack_tail && reserved > 0 && !pool.features.replay {
+        // Clients may have seen more than the log has, and nothing says what.
+        let message =
+            "power was lost while the answer ran, and this engine cannot repeat it exactly";
+        let error = task_error(live, ErrorCode::ContinuationMismatch, message);
+        let mut ending = Ending::failed(error, Outcome::Mismatch, Counted::default());
+        ending.event_id = Some(reserved + 1);
+        return Err(end(ending, true));
+    }
+    if replay.is_empty() {
+        return Ok(Method::Fresh);
+    }
+    if pool.features.replay
+        && let Some(ids) = replay.ids()
+    {
+        return Ok(Method::Replay(ids));
+    }
+    if pool.features.strict {
+        return Ok(Method::Regenerate(Comparison::new(&replay.outputs)));
+    }
+    let message = "the worker was lost in the middle of the answer, and no pool can continue it";
+    Err(fail(live, ErrorCode::WorkerReset, message, Outcome::Lost))
+}
+
+/// Journals the attempt before the engine sees it.
+async fn begin(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveTask>,
+    pool: &PoolFacts,
+    model: &PoolModel,
+    attempt_id: AttemptId,
+    run_settings: Option<&serde_json::Value>,
+) {
+    let now_ms = shared.clock.wall_ms();
+    let digest = model.id.starts_with("sha256:").then(|| model.id.to_string());
+    let progress = {
+        let mut changing = live.changing();
+        let progress = &mut changing.progress;
+        progress.attempts.push(AttemptRow {
+            id: attempt_id,
+            pool_id: pool.replica.pool_id.to_string(),
+            replica_id: pool.replica.replica_id.to_string(),
+            engine: pool.engine.clone(),
+            engine_version: pool.engine_version.clone(),
+            model_digest: digest,
+            in_process: pool.in_process,
+            started_at_ms: now_ms,
+            ended_at_ms: None,
+            outcome: None,
+            tokens: 0,
+            run_settings: run_settings.cloned(),
+        });
+        progress.ids_reserved = progress.ids_reserved.max(live.log.last_event() + ID_BLOCK);
+        progress.first_segment.get_or_insert_with(|| shared.events.current_segment());
+        progress.started_at_ms.get_or_insert(now_ms);
+        let waited_ms = shared.clock.boot_ms().saturating_sub(live.spec.admitted_boot_ms);
+        progress.queue_time_ms.get_or_insert(waited_ms);
+        changing.progress.clone()
+    };
+    let moved =
+        Record::Moved { task: live.id, state: TaskState::Running, progress: Box::new(progress) };
+    shared.commit_until_room(vec![moved]).await;
+    live.changing().state = TaskState::Running;
+}
+
+fn started(live: &LiveTask, dispatch: &Dispatch, pool: &PoolFacts) -> StartedEvent {
+    let queue_time_ms = live.changing().progress.queue_time_ms.unwrap_or_default();
+    let is_digest = live.spec.model_id.starts_with("sha256:");
+    StartedEvent {
+        task_id: live.id.to_string(),
+        queue_position: dispatch.position,
+        predicted_start_ms: None,
+        queue_time_ms,
+        model_ref: live.spec.model_ref.clone(),
+        model_digest: is_digest.then(|| live.spec.model_id.clone()),
+        engine: pool.engine.clone(),
+        engine_version: pool.engine_version.clone(),
+        pool_id: pool.replica.pool_id.to_string(),
+        replica_id: pool.replica.replica_id.to_string(),
+        seed: live.spec.sampling.seed,
+        kv_warmth: false,
+        correlation_id: live.spec.correlation_id.clone(),
+    }
+}
+
+fn note_failover(live: &LiveTask, method: &str) {
+    let attempt = live.changing().progress.attempts.len();
+    tracing::info!(event = "failover", task_id = %live.id, attempt, method);
+    let metrics = MetricsEvent {
+        kv_warmth: Some(false),
+        failover: Some(json!({ "attempt": attempt, "method": method })),
+        ..MetricsEvent::default()
+    };
+    let mut event = Vec::new();
+    wire::write_unnumbered(&mut event, EventKind::Metrics, &metrics);
+    live.log.notify(event.into());
+}

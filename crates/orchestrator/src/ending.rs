@@ -1,0 +1,180 @@
+use std::sync::Arc;
+
+use api_types::{EndEvent, ErrorBody, ErrorCode, TaskState};
+use orchestrator_core::EndedBy;
+
+use crate::{
+    EndRow, Outcome, Record,
+    live_task::{LiveTask, StopReason},
+    shared::Shared,
+};
+
+/// How a task is to end.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending {
+    pub(crate) state: TaskState,
+    pub(crate) event: TerminalEvent,
+    /// How its last attempt ended, where one was running.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) usage: Counted,
+    /// Whether the task's idempotency key admits a new one.
+    pub(crate) frees_binding: bool,
+    /// Id of the terminal event where it is not the next one.
+    pub(crate) event_id: Option<u64>,
+}
+
+/// The terminal event's kind.
+#[derive(Debug, Clone)]
+pub(crate) enum TerminalEvent {
+    End { finish_reason: &'static str },
+    Error(Box<ErrorBody>),
+}
+
+/// Tokens in and out, where they are known, and the time spent decoding.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    pub(crate) tokens_in: Option<u64>,
+    pub(crate) tokens_out: Option<u64>,
+    pub(crate) decode_time_ms: u64,
+}
+
+impl Ending {
+    /// The answer is whole.
+    pub(crate) fn succeeded(finish_reason: &'static str, usage: Counted) -> Self {
+        Self {
+            state: TaskState::Succeeded,
+            event: TerminalEvent::End { finish_reason },
+            outcome: Some(Outcome::Completed),
+            usage,
+            frees_binding: false,
+            event_id: None,
+        }
+    }
+
+    /// Somebody wished the task to end.
+    pub(crate) fn canceled(usage: Counted, is_abandoned: bool) -> Self {
+        Self {
+            state: TaskState::Canceled,
+            event: TerminalEvent::End { finish_reason: "canceled" },
+            outcome: Some(Outcome::Canceled),
+            usage,
+            frees_binding: is_abandoned,
+            event_id: None,
+        }
+    }
+
+    /// The task failed.
+    pub(crate) fn failed(error: ErrorBody, outcome: Outcome, usage: Counted) -> Self {
+        Self {
+            state: TaskState::Failed,
+            frees_binding: error.retriable,
+            event: TerminalEvent::Error(Box::new(error)),
+            outcome: Some(outcome),
+            usage,
+            event_id: None,
+        }
+    }
+
+    /// The task's time ran out.
+    pub(crate) fn expired(error: ErrorBody, usage: Counted) -> Self {
+        Self { state: TaskState::Expired, ..Self::failed(error, Outcome::Expired, usage) }
+    }
+
+    /// What the scheduler says of a task that has no attempt.
+    pub(crate) fn by_scheduler(live: &LiveTask, by: EndedBy) -> Self {
+        let error = |code, message: &str| task_error(live, code, message);
+        let usage = Counted { tokens_out: Some(0), ..Counted::default() };
+        let ending = match by {
+            EndedBy::Cancel => {
+                let is_abandoned = live.stop_reason() == Some(StopReason::Abandoned);
+                Self::canceled(usage, is_abandoned)
+            }
+            EndedBy::Deadline => Self::expired(
+                error(ErrorCode::DeadlineExceeded, "the task's deadline passed while it waited"),
+                usage,
+            ),
+            EndedBy::QueueTimeout => Self::expired(
+                error(ErrorCode::QueueTimeout, "the task waited in the queue for too long"),
+                usage,
+            ),
+            EndedBy::Unservable => Self::failed(
+                error(
+                    ErrorCode::ModelNotAvailable,
+                    "no configured pool can serve the model any more",
+                ),
+                Outcome::Lost,
+                usage,
+            ),
+        };
+        Self { outcome: None, ..ending }
+    }
+}
+
+/// An error about a task.
+pub(crate) fn task_error(
+    live: &LiveTask,
+    code: ErrorCode,
+    message: impl Into<String>,
+) -> ErrorBody {
+    let mut error = ErrorBody::new(code, message, live.spec.correlation_id.clone());
+    error.task_id = Some(live.id.to_string());
+    error
+}
+
+/// Ends a task: its events are synced, the end is committed, and only then shown.
+pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: Ending) {
+    shared.sync_events().await;
+    let now_ms = shared.clock.wall_ms();
+    let (progress, attempts, first_token_boot_ms) = {
+        let mut changing = live.changing();
+        if let (Some(outcome), Some(attempt)) =
+            (ending.outcome, changing.progress.attempts.last_mut())
+            && attempt.outcome.is_none()
+        {
+            attempt.outcome = Some(outcome);
+            attempt.ended_at_ms = Some(now_ms);
+        }
+        let attempts = u32::try_from(changing.progress.attempts.len()).unwrap_or(u32::MAX);
+        (changing.progress.clone(), attempts, changing.first_token_boot_ms)
+    };
+    let waited_ms = now_ms.saturating_sub(live.spec.admitted_at_ms);
+    let (event, data, error) = match ending.event {
+        TerminalEvent::End { finish_reason } => {
+            let end = EndEvent {
+                finish_reason: finish_reason.to_owned(),
+                tokens_in: ending.usage.tokens_in,
+                tokens_out: ending.usage.tokens_out,
+                queue_time_ms: progress.queue_time_ms.unwrap_or(waited_ms),
+                first_token_ms: first_token_boot_ms
+                    .map(|at| at.saturating_sub(live.spec.admitted_boot_ms)),
+                decode_time_ms: ending.usage.decode_time_ms,
+                attempts,
+                kv_migrated: false,
+            };
+            ("end", serde_json::to_string(&end), None)
+        }
+        TerminalEvent::Error(error) => ("error", serde_json::to_string(&error), Some(*error)),
+    };
+    let end = EndRow {
+        ended_at_ms: now_ms,
+        event_id: ending.event_id.unwrap_or_else(|| live.log.last_event() + 1),
+        event: event.to_owned(),
+        data: data.expect("wire types are JSON"),
+        tokens_in: ending.usage.tokens_in,
+        tokens_out: ending.usage.tokens_out,
+        error,
+        regions: live.log.regions(),
+    };
+    let ended = Record::Ended {
+        task: live.id,
+        state: ending.state,
+        progress: Box::new(progress),
+        end: Box::new(end.clone()),
+        frees_binding: ending.frees_binding,
+    };
+    shared.commit_until_room(vec![ended]).await;
+    live.changing().state = ending.state;
+    shared.forget(live.id);
+    live.log.publish_terminal(&end);
+    shared.count_end(live, &end, ending.state);
+}

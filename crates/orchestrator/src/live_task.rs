@@ -1,0 +1,131 @@
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use api_types::{Priority, TaskState};
+use orchestrator_core::{Class, Identity, ModelId, Offer, TaskId};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Clock, EndRow, Progress, TaskRow, TaskSpec, task_log::TaskLog};
+
+/// A task that has not ended, as this process holds it.
+pub(crate) struct LiveTask {
+    pub(crate) id: TaskId,
+    pub(crate) sequence: u64,
+    pub(crate) identity: Arc<str>,
+    pub(crate) spec: Arc<TaskSpec>,
+    pub(crate) log: Arc<TaskLog>,
+    /// Whether power was lost while clients may have seen events that the log no longer has.
+    pub(crate) may_lack_tail: bool,
+    changing: Mutex<Changing>,
+    stop: CancellationToken,
+    stop_reason: OnceLock<StopReason>,
+}
+
+/// What of a live task changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Changing {
+    pub(crate) state: TaskState,
+    pub(crate) prompt_ids: Option<Arc<[u32]>>,
+    pub(crate) progress: Progress,
+    /// First token of the task, on the boot-time clock; lost with the process.
+    pub(crate) first_token_boot_ms: Option<u64>,
+}
+
+/// Why a running attempt is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopReason {
+    Cancel,
+    /// As `Cancel`, because nobody listens any more.
+    Abandoned,
+    Deadline,
+    /// The daemon ends; the task goes on with the next one.
+    Shutdown,
+}
+
+impl LiveTask {
+    pub(crate) fn new(row: TaskRow, log: Arc<TaskLog>, may_lack_tail: bool) -> Self {
+        Self {
+            id: row.id,
+            sequence: row.sequence,
+            identity: row.identity,
+            spec: row.spec,
+            log,
+            may_lack_tail,
+            changing: Mutex::new(Changing {
+                state: row.state,
+                prompt_ids: row.prompt_ids,
+                progress: row.progress,
+                first_token_boot_ms: None,
+            }),
+            stop: CancellationToken::new(),
+            stop_reason: OnceLock::new(),
+        }
+    }
+
+    /// What changes; never held across a wait.
+    pub(crate) fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().expect("no holder panics")
+    }
+
+    /// Asks the running attempt to stop; the first reason counts.
+    pub(crate) fn stop(&self, reason: StopReason) {
+        self.stop_reason.get_or_init(|| reason);
+        self.stop.cancel();
+    }
+
+    /// Fires when the attempt is to stop.
+    pub(crate) fn stop_signal(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    pub(crate) fn stop_reason(&self) -> Option<StopReason> {
+        self.stop_reason.get().copied()
+    }
+
+    /// Remembers why the task will be stopped, for when nothing of it runs.
+    pub(crate) fn mark(&self, reason: StopReason) {
+        self.stop_reason.get_or_init(|| reason);
+    }
+
+    /// The task as the journal would give it now.
+    pub(crate) fn row(&self, end: Option<EndRow>) -> TaskRow {
+        let changing = self.changing().clone();
+        TaskRow {
+            id: self.id,
+            sequence: self.sequence,
+            identity: Arc::clone(&self.identity),
+            state: changing.state,
+            spec: Arc::clone(&self.spec),
+            prompt_ids: changing.prompt_ids,
+            progress: changing.progress,
+            end,
+        }
+    }
+
+    /// The task as the scheduler sees it.
+    pub(crate) fn offer(&self, clock: &dyn Clock) -> Offer {
+        Offer {
+            task: self.id,
+            model: ModelId(self.spec.model_id.as_str().into()),
+            class: match self.spec.priority {
+                Priority::Interactive => Class::Interactive,
+                Priority::Batch => Class::Batch,
+            },
+            identity: Identity(Arc::clone(&self.identity)),
+            sequence: self.sequence,
+            prompt_bytes: self.spec.prompt_bytes(),
+            deadline_ms: self.spec.deadline_ms.map(|ms| until(&self.spec, ms, clock)),
+            queue_until_ms: until(&self.spec, self.spec.queue_max_ms, clock),
+        }
+    }
+}
+
+/// The boot-time instant `after_ms` after a task's admission. After a reboot, what is left of it by the
+/// wall clock counts from now, kept within 0 and `after_ms`.
+fn until(spec: &TaskSpec, after_ms: u64, clock: &dyn Clock) -> u64 {
+    if spec.boot_id == clock.boot_id() {
+        return spec.admitted_boot_ms.saturating_add(after_ms);
+    }
+    let at_wall_ms = spec.admitted_at_ms.saturating_add(after_ms);
+    let left_ms = at_wall_ms.saturating_sub(clock.wall_ms()).min(after_ms);
+    clock.boot_ms().saturating_add(left_ms)
+}

@@ -1,0 +1,51 @@
+/// Limits and times of an orchestrator; each is a configuration key of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Bounds of the queue.
+    pub queue: orchestrator_core::Limits,
+    /// Longest wait of a task in the queue.
+    pub queue_max_ms: u64,
+    /// Back-off told to whoever meets a full queue.
+    pub reject_backoff_ms: u64,
+    /// Longest silence of an engine.
+    pub idle_ms: u64,
+    /// Longest run of a task, over all its attempts.
+    pub wall_ms: u64,
+    /// How long an engine may take to confirm an abort.
+    pub cancel_grace_ms: u64,
+    /// Attempts that may fail by their worker's fault.
+    pub max_attempts: u32,
+    /// Unclean ends of the daemon without progress, under an engine in this process, that mark a task
+    /// as poison.
+    pub poison_limit: u32,
+    /// Events of a task that are kept in memory, in bytes; older ones are read from the store.
+    pub ring_bytes: usize,
+    /// Whether events are fsynced before they are shown.
+    pub sync_before_show: bool,
+    /// Subscribers of one task.
+    pub subscribers_per_task: usize,
+    /// Subscribers in all.
+    pub subscribers_max: usize,
+    /// How long a task with `cancel_on_disconnect` waits for a subscriber to come back.
+    pub reattach_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            queue: orchestrator_core::Limits::default(),
+            queue_max_ms: 24 * 3600 * 1000,
+            reject_backoff_ms: 1000,
+            idle_ms: 60_000,
+            wall_ms: 3_600_000,
+            cancel_grace_ms: 5000,
+            max_attempts: 3,
+            poison_limit: 5,
+            ring_bytes: 64 * 1024,
+            sync_before_show: false,
+            subscribers_per_task: 16,
+            subscribers_max: 1024,
+            reattach_ms: 5000,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+use std::{sync::Arc, time::Duration};
+
+use api_types::{ModelView, PoolStatus, PreparationView, QueueStatus, TaskState};
+use orchestrator_core::{Event, TaskId};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Accepted, AttachedPool, Parts, PoolFacts, Record, RecoveryError, Refusal, Submission,
+    Subscribed, TaskFilter, TaskRow, admission,
+    live_task::StopReason,
+    pool_table::PoolState,
+    recovery::{self, NOTE_CLEAN},
+    shared::Shared,
+    task_log::TaskLog,
+};
+
+/// Takes tasks, keeps them, and gets them done. Dropping it ends everything it runs; what is not done
+/// stays in the journal for the next one.
+pub struct Orchestrator {
+    shared: Arc<Shared>,
+}
+
+/// How the orchestrator stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// What keeps it from taking work: `store`, `shutdown`.
+    pub failing: Vec<String>,
+    pub models: Vec<ModelView>,
+    pub pools: Vec<PoolStatus>,
+    pub queue: Vec<QueueStatus>,
+}
+
+impl Orchestrator {
+    /// Takes over what a former process left, and starts. Runs on the caller's tokio runtime.
+    ///
+    /// # Errors
+    /// The former state cannot be read.
+    pub async fn start(parts: Parts) -> Result<Self, RecoveryError> {
+        let last_sequence = parts.journal.last_sequence().await?;
+        let shared = Arc::new(Shared::new(parts, last_sequence));
+        recovery::recover(&shared).await?;
+        shared.spawn(Arc::clone(&shared).keep_time());
+        shared.spawn(Arc::clone(&shared).watch_room());
+        Ok(Self { shared })
+    }
+
+    /// Admits a task. When this returns, the task is on disk.
+    ///
+    /// # Errors
+    /// Why it was refused; nothing of it is left then.
+    pub async fn submit(&self, submission: Submission) -> Result<Accepted, Refusal> {
+        admission::submit(&self.shared, submission).await
+    }
+
+    /// The task, and its position in the queue while it waits.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownTask`], or the store could not be read.
+    pub async fn task(&self, id: TaskId) -> Result<(TaskRow, Option<u64>), Refusal> {
+        if let Some(live) = self.shared.live(id) {
+            return Ok((live.row(None), self.shared.scheduler().position(id)));
+        }
+        let row = self.shared.journal.task(id).await?.ok_or(Refusal::UnknownTask)?;
+        Ok((row, None))
+    }
+
+    /// Highest id of an event of the task that was shown.
+    ///
+    /// # Errors
+    /// As [`Self::task`].
+    pub async fn last_event_id(&self, id: TaskId) -> Result<u64, Refusal> {
+        if let Some(live) = self.shared.live(id) {
+            return Ok(live.log.last_event());
+        }
+        let (row, _) = self.task(id).await?;
+        Ok(row.end.map_or(0, |end| end.event_id))
+    }
+
+    /// Tasks newest first, admitted before `before_sequence` where it is given.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    pub async fn tasks(
+        &self,
+        filter: TaskFilter,
+        before_sequence: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<(TaskRow, Option<u64>)>, Refusal> {
+        let rows = self.shared.journal.tasks(filter, before_sequence, limit).await?;
+        let scheduler = self.shared.scheduler();
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                let position = scheduler.position(row.id);
+                (row, position)
+            })
+            .collect())
+    }
+
+    /// Ends a task, and returns its state once that is durable. A task that has ended is unchanged.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownTask`]; [`Refusal::StorageFull`] where the end cannot be made durable now: the
+    /// task stops all the same, and ends when there is room.
+    pub async fn cancel(&self, id: TaskId) -> Result<TaskState, Refusal> {
+        if let Some(live) = self.shared.live(id) {
+            let ended = live.log.watch();
+            self.shared.cancel(&live, StopReason::Cancel);
+            loop {
+                let wait = tokio::time::timeout(Duration::from_secs(1), ended.terminal()).await;
+                match wait {
+                    Ok(Some(_terminal)) => break,
+                    Ok(None) => return Err(Refusal::ShuttingDown),
+                    Err(_elapsed) if self.shared.is_store_full() => {
+                        return Err(Refusal::StorageFull);
+                    }
+                    Err(_elapsed) => {}
+                }
+            }
+        }
+        Ok(self.task(id).await?.0.state)
+    }
+
+    /// Subscribes to a task's events behind `after`.
+    ///
+    /// # Errors
+    /// No such task or event, or too many subscribers.
+    pub async fn subscribe(&self, id: TaskId, after: u64) -> Result<Subscribed, Refusal> {
+        if let Some(live) = self.shared.live(id) {
+            let log = Arc::clone(&live.log);
+            return self.shared.subscribe(log, Some(live), after).await;
+        }
+        let row = self.shared.journal.task(id).await?.ok_or(Refusal::UnknownTask)?;
+        // A row without an end belongs to a task that ended while it was looked up.
+        let end = match row.end {
+            Some(end) => end,
+            None => self
+                .shared
+                .journal
+                .task(id)
+                .await?
+                .and_then(|row| row.end)
+                .ok_or(Refusal::UnknownTask)?,
+        };
+        let log = Arc::new(TaskLog::ended(id, Arc::clone(&self.shared.events), end));
+        self.shared.subscribe(log, None, after).await
+    }
+
+    /// Takes in what is known of a pool now.
+    pub fn put_pool(&self, facts: PoolFacts) {
+        self.shared.put_pool(facts);
+    }
+
+    /// No configured pool can serve the model any more: its queued tasks end.
+    pub fn model_unservable(&self, model_id: &str) {
+        self.shared
+            .step(Event::ModelUnservable { model: orchestrator_core::ModelId(model_id.into()) });
+    }
+
+    /// Uses an engine that somebody else runs, and keeps an eye on it. `facts` is what the configuration
+    /// says of it before it was ever asked.
+    pub fn attach(&self, pool: AttachedPool, facts: PoolFacts) {
+        self.shared.host.bind(pool.replica.clone(), Arc::clone(&pool.adapter));
+        self.put_pool(facts);
+        self.shared.spawn(Arc::clone(&self.shared).watch_attached(pool));
+    }
+
+    /// Work that must be done before the model can run.
+    #[must_use]
+    pub fn preparation(&self, model_id: &str) -> PreparationView {
+        self.shared.models.resolve(model_id).map(|facts| facts.preparation).unwrap_or_default()
+    }
+
+    /// How things stand.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let pools = self.shared.pools.all();
+        let scheduler = self.shared.scheduler();
+        let statuses = pools.iter().map(|pool| {
+            let slots = scheduler.slots(&pool.replica().id);
+            PoolStatus {
+                pool_id: pool.replica.pool_id.to_string(),
+                engine: pool.engine.clone(),
+                state: pool.state.name().to_owned(),
+                slots_total: pool.slots,
+                slots_free: slots.map_or(0, |slots| slots.total.saturating_sub(slots.busy)),
+                last_error: pool.last_error.clone(),
+            }
+        });
+        let pool_statuses = statuses.collect();
+        let queue = scheduler.models().map(|model| {
+            let depth = scheduler.depth(model);
+            QueueStatus {
+                model_id: model.0.to_string(),
+                interactive: depth.interactive,
+                batch: depth.batch,
+                running: depth.running,
+            }
+        });
+        let queue = queue.collect();
+        drop(scheduler);
+        let mut models = self.shared.models.list();
+        for model in &mut models {
+            let serving = pools.iter().filter(|pool| pool.model(&model.id).is_some());
+            for pool in serving {
+                model.pools.push(pool.replica.pool_id.to_string());
+                model.ready_replicas += u32::from(pool.state == PoolState::Ready);
+            }
+        }
+        Standing { failing: self.failing(), models, pools: pool_statuses, queue }
+    }
+
+    /// Names of what keeps it from taking work; empty where nothing does.
+    #[must_use]
+    pub fn failing(&self) -> Vec<String> {
+        let mut failing = Vec::new();
+        if self.shared.is_store_full() || self.shared.failure().is_some() {
+            failing.push("store".to_owned());
+        }
+        if self.shared.closing.is_cancelled() {
+            failing.push("shutdown".to_owned());
+        }
+        failing
+    }
+
+    /// Fires when the store can no longer be relied on and the process has to end.
+    #[must_use]
+    pub fn failed(&self) -> CancellationToken {
+        self.shared.failed.clone()
+    }
+
+    /// Why, once [`Self::failed`] has fired.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure().map(str::to_owned)
+    }
+
+    /// Whether [`Self::shut_down`] has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.shared.closing.is_cancelled()
+    }
+
+    /// Takes no more work, starts none, and lets what runs go on until `drain`; what is left then stays
+    /// in the journal. Streams end without a terminal event, so that clients come back.
+    pub async fn shut_down(&self, drain: Duration) {
+        self.shared.closing.cancel();
+        for pool in self.shared.pools.all() {
+            let mut replica = pool.replica();
+            replica.slots = 0;
+            self.shared.step(Event::ReplicaChanged(replica));
+        }
+        // What failed is not waited for: nothing more can be made durable.
+        let failed = self.shared.failed.clone();
+        let drained = async {
+            let running_ended = tokio::time::timeout(drain, self.running_ended()).await;
+            if running_ended.is_err() {
+                for live in self.shared.all_live() {
+                    live.stop(StopReason::Shutdown);
+                }
+                self.running_ended().await;
+            }
+            for live in self.shared.all_live() {
+                live.log.close();
+            }
+            self.shared.sync_events().await;
+            let clean = Record::Note { name: NOTE_CLEAN, value: "true".to_owned() };
+            self.shared.commit_until_room(vec![clean]).await;
+        };
+        tokio::select! {
+            () = drained => {}
+            () = failed.cancelled() => {}
+        }
+        self.shared.life.cancel();
+    }
+
+    async fn running_ended(&self) {
+        let is_running = || {
+            let live = self.shared.all_live();
+            live.iter().any(|live| live.changing().state == TaskState::Running)
+        };
+        while is_running() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Orchestrator {
+    fn drop(&mut self) {
+        self.shared.life.cancel();
+    }
+}

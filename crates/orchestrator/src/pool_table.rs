@@ -1,0 +1,124 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, RwLock},
+};
+
+use adapter_host::{Features, ReplicaKey, SamplingSupport};
+use orchestrator_core::{ModelId, Replica, ReplicaId};
+
+/// The states of a pool that this build knows (ORCH-131).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolState {
+    /// Its engine or its model is being brought here.
+    Provisioning,
+    /// The model is being loaded.
+    Preloading,
+    /// It runs work.
+    Ready,
+    /// Its engine does not answer; it is asked again.
+    Backoff,
+    /// It will not come up by itself.
+    Failed,
+}
+
+impl PoolState {
+    /// The name in the API.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provisioning => "provisioning",
+            Self::Preloading => "preloading",
+            Self::Ready => "ready",
+            Self::Backoff => "backoff",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is known of a pool. A pool has one replica in this build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolFacts {
+    pub replica: ReplicaKey,
+    pub state: PoolState,
+    /// What keeps it from being ready, for people.
+    pub last_error: Option<String>,
+    pub engine: String,
+    pub engine_version: String,
+    /// Whether the engine computes inside this process.
+    pub in_process: bool,
+    pub slots: u32,
+    pub features: Features,
+    /// Models that it may serve.
+    pub models: Vec<PoolModel>,
+}
+
+/// A model that a pool may serve.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolModel {
+    /// Catalog id.
+    pub id: Arc<str>,
+    /// The engine's own name of it.
+    pub engine_name: Arc<str>,
+    /// Context of the pool for it, in tokens.
+    pub ctx_max: Option<u32>,
+}
+
+impl PoolFacts {
+    pub(crate) fn model(&self, id: &str) -> Option<&PoolModel> {
+        self.models.iter().find(|model| &*model.id == id)
+    }
+
+    /// The replica as the scheduler sees it.
+    pub(crate) fn replica(&self) -> Replica {
+        let is_ready = self.state == PoolState::Ready;
+        Replica {
+            id: replica_id(&self.replica),
+            models: self.models.iter().map(|model| ModelId(Arc::clone(&model.id))).collect(),
+            slots: if is_ready { self.slots } else { 0 },
+        }
+    }
+}
+
+pub(crate) fn replica_id(key: &ReplicaKey) -> ReplicaId {
+    ReplicaId(key.to_string().into())
+}
+
+/// All pools, by the scheduler's name of their replica.
+#[derive(Default)]
+pub(crate) struct PoolTable {
+    pools: RwLock<BTreeMap<ReplicaId, Arc<PoolFacts>>>,
+}
+
+impl PoolTable {
+    pub(crate) fn put(&self, facts: PoolFacts) {
+        let id = replica_id(&facts.replica);
+        self.pools.write().expect("no holder panics").insert(id, Arc::new(facts));
+    }
+
+    pub(crate) fn get(&self, id: &ReplicaId) -> Option<Arc<PoolFacts>> {
+        self.pools.read().expect("no holder panics").get(id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<PoolFacts>> {
+        self.pools.read().expect("no holder panics").values().cloned().collect()
+    }
+
+    /// Pools that may serve a model.
+    pub(crate) fn serving(&self, model_id: &str) -> Vec<Arc<PoolFacts>> {
+        let mut pools = self.all();
+        pools.retain(|pool| pool.model(model_id).is_some());
+        pools
+    }
+}
+
+/// The first sampling parameter that no single one of `pools` honours together with the others.
+pub(crate) fn unsupported_sampling(
+    pools: &[Arc<PoolFacts>],
+    needed: &SamplingSupport,
+) -> Option<&'static str> {
+    let mut missing = None;
+    for pool in pools {
+        missing = Some(pool.features.sampling.missing(needed)?);
+    }
+    missing
+}

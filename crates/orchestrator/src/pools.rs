@@ -1,0 +1,105 @@
+use std::{sync::Arc, time::Duration};
+
+use adapter_host::{EngineAdapter, Props, ReplicaKey};
+use orchestrator_core::Event;
+
+use crate::{
+    pool_table::{PoolFacts, PoolState},
+    shared::Shared,
+};
+
+/// Pause between two looks at an attached engine that answers.
+const LOOK_READY: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at one that does not.
+const LOOK_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Longest wait for an attached engine to say what it is.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An engine that somebody else runs.
+pub struct AttachedPool {
+    pub replica: ReplicaKey,
+    pub adapter: Arc<dyn EngineAdapter>,
+}
+
+impl Shared {
+    /// Takes in what is known of a pool now.
+    pub(crate) fn put_pool(self: &Arc<Self>, facts: PoolFacts) {
+        let mut replica = facts.replica();
+        if self.closing.is_cancelled() {
+            replica.slots = 0;
+        }
+        let former = self.pools.get(&replica.id);
+        if former.as_ref().is_none_or(|former| former.state != facts.state) {
+            tracing::info!(
+                event = "pool_state",
+                pool_id = &*facts.replica.pool_id,
+                state = facts.state.name(),
+                reason = facts.last_error,
+            );
+        }
+        if former.as_deref() == Some(&facts) {
+            return;
+        }
+        self.pools.put(facts);
+        self.step(Event::ReplicaChanged(replica));
+    }
+
+    /// An engine cannot be reached: nothing is placed on it until it answers again.
+    pub(crate) fn pool_lost(self: &Arc<Self>, pool: &PoolFacts, cause: &str) {
+        // The table may know more than the attempt that found it gone.
+        let current = self.pools.all();
+        let known = current.iter().find(|known| known.replica == pool.replica);
+        let facts = known.map_or_else(|| pool.clone(), |known| PoolFacts::clone(known));
+        if facts.state != PoolState::Failed {
+            let last_error = Some(cause.to_owned());
+            self.put_pool(PoolFacts { state: PoolState::Backoff, last_error, ..facts });
+        }
+    }
+
+    /// An engine in this process computes on although it was told to stop.
+    pub(crate) fn pool_stuck(self: &Arc<Self>, pool: &PoolFacts) {
+        let last_error =
+            Some("the engine did not stop when told to; restart the daemon".to_owned());
+        self.put_pool(PoolFacts { state: PoolState::Failed, last_error, ..pool.clone() });
+    }
+
+    /// Keeps an eye on an attached engine: what it serves, and whether it answers.
+    pub(crate) async fn watch_attached(self: Arc<Self>, pool: AttachedPool) {
+        loop {
+            let props = tokio::time::timeout(LOOK_TIMEOUT, pool.adapter.props()).await;
+            let look_again = match props {
+                Ok(Ok(props)) => {
+                    self.put_pool(self.facts(&pool.replica, props));
+                    LOOK_READY
+                }
+                Ok(Err(error)) => self.attached_is_gone(&pool, &error.to_string()),
+                Err(_elapsed) => self.attached_is_gone(&pool, "the engine does not answer"),
+            };
+            tokio::time::sleep(look_again).await;
+        }
+    }
+
+    fn attached_is_gone(self: &Arc<Self>, pool: &AttachedPool, cause: &str) -> Duration {
+        let pools = self.pools.all();
+        if let Some(known) = pools.iter().find(|known| known.replica == pool.replica) {
+            self.pool_lost(known, cause);
+        }
+        LOOK_BACKOFF
+    }
+
+    fn facts(&self, replica: &ReplicaKey, props: Props) -> PoolFacts {
+        PoolFacts {
+            models: self.models.attach(&replica.pool_id, &props.models),
+            replica: replica.clone(),
+            state: PoolState::Ready,
+            last_error: None,
+            engine: props.engine,
+            engine_version: props.engine_version,
+            in_process: false,
+            slots: props.slots,
+            features: props.features,
+        }
+    }
+}

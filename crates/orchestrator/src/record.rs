@@ -1,0 +1,211 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use adapter_host::{AttemptId, Sampling};
+use api_types::{Content, Determinism, ErrorBody, Failover, MessageRequest, Priority, TaskState};
+use orchestrator_core::TaskId;
+use serde::{Deserialize, Serialize};
+
+use crate::Region;
+
+/// One change of the journal. A commit holds one or more of them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A task was admitted.
+    Admitted {
+        task: Box<TaskRow>,
+        /// The idempotency key that now stands for it.
+        binding: Option<Binding>,
+    },
+    /// A live task moved on. Refused by the store for a task that has ended.
+    Moved { task: TaskId, state: TaskState, progress: Box<Progress> },
+    /// The task's prompt was rendered; never changed afterwards.
+    Rendered { task: TaskId, prompt_ids: Arc<[u32]> },
+    /// A live task ended. `progress` as it stands at the end.
+    Ended {
+        task: TaskId,
+        state: TaskState,
+        progress: Box<Progress>,
+        end: Box<EndRow>,
+        /// Whether the idempotency key admits a new task from now on.
+        frees_binding: bool,
+    },
+    /// A value kept beside the tasks.
+    Note { name: &'static str, value: String },
+}
+
+/// A task as the journal keeps it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskRow {
+    pub id: TaskId,
+    /// Order of admission, growing over the store's life.
+    pub sequence: u64,
+    /// Name of the client that sent it.
+    pub identity: Arc<str>,
+    pub state: TaskState,
+    /// Frozen at admission.
+    pub spec: Arc<TaskSpec>,
+    /// The rendered prompt; `None` until there is a tokenizer for the model, or for ever where a remote
+    /// engine renders.
+    pub prompt_ids: Option<Arc<[u32]>>,
+    /// What changes while the task lives.
+    pub progress: Progress,
+    /// How it ended; `None` while it lives.
+    pub end: Option<EndRow>,
+}
+
+/// What admission froze.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// As given in the request, or the default model's name.
+    pub model_ref: String,
+    /// The catalog id it stood for at admission.
+    pub model_id: String,
+    pub priority: Priority,
+    /// Text to complete; exactly one of this and `messages` is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+    /// The conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<Vec<MessageRequest>>,
+    pub max_tokens: u32,
+    pub sampling: Sampling,
+    pub stop: Vec<String>,
+    pub determinism: Determinism,
+    pub failover: Failover,
+    /// Whether a lost last subscriber cancels the task, and how long one may be away.
+    pub cancel_when_alone_ms: Option<u64>,
+    pub client_ref: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub correlation_id: String,
+    pub traceparent: Option<String>,
+    /// Digest of the request with defaults filled in, as idempotency compares it.
+    pub request_digest: String,
+    /// Prompt tokens, where they could be counted at admission.
+    pub prompt_tokens: Option<u32>,
+    /// Wall clock at admission, in milliseconds since 1970.
+    pub admitted_at_ms: u64,
+    /// Boot-time clock at admission, for instants of the same boot.
+    pub admitted_boot_ms: u64,
+    /// Which boot that clock belongs to.
+    pub boot_id: String,
+    pub deadline_ms: Option<u64>,
+    pub queue_max_ms: u64,
+    /// Position in the queue given in the 202.
+    pub admitted_position: u64,
+}
+
+impl TaskSpec {
+    /// The text that waits with the task, in bytes.
+    #[must_use]
+    pub fn prompt_bytes(&self) -> u64 {
+        let messages = self.messages.iter().flatten().map(|message| match &message.content {
+            Content::Text(text) => text.len(),
+            parts @ Content::Parts(_) => parts.text().len(),
+        });
+        (self.prompt.as_ref().map_or(0, String::len) + messages.sum::<usize>()) as u64
+    }
+}
+
+/// What changes while a task lives.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    pub attempts: Vec<AttemptRow>,
+    /// Event ids up to this one may have been shown to clients; fsynced before they are.
+    pub ids_reserved: u64,
+    /// Segment of the event log where the task's first frame may stand.
+    pub first_segment: Option<u64>,
+    /// Wall clock at the first attempt.
+    pub started_at_ms: Option<u64>,
+    /// Waited in the queue before the first attempt.
+    pub queue_time_ms: Option<u64>,
+    /// Times that workers or the daemon died under it without progress.
+    pub poison: Poison,
+}
+
+/// Count of deaths under a task (ORCH-106).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Poison {
+    /// Unclean ends of the daemon without a token in between.
+    pub daemon_ends: u32,
+    /// Worker processes that died under it.
+    pub worker_deaths: u32,
+    /// Other failures of attempts.
+    pub failures: u32,
+}
+
+/// One dispatch of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRow {
+    pub id: AttemptId,
+    pub pool_id: String,
+    pub replica_id: String,
+    pub engine: String,
+    pub engine_version: String,
+    pub model_digest: Option<String>,
+    /// Whether the engine computes inside this process.
+    pub in_process: bool,
+    pub started_at_ms: u64,
+    pub ended_at_ms: Option<u64>,
+    pub outcome: Option<Outcome>,
+    /// Tokens accepted from it.
+    pub tokens: u64,
+    /// What the engine needs again for equal arithmetic.
+    pub run_settings: Option<serde_json::Value>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The engine finished, or the daemon had all it wanted.
+    Completed,
+    /// Somebody cancelled the task.
+    Canceled,
+    /// The task's time ran out.
+    Expired,
+    /// The engine refused the task.
+    Refused,
+    /// The worker or the way to it was lost.
+    Lost,
+    /// What the engine generated again differs from what was shown.
+    Mismatch,
+    /// The daemon ended in the middle of it.
+    Interrupted,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndRow {
+    /// Wall clock.
+    pub ended_at_ms: u64,
+    /// Id of the terminal event.
+    pub event_id: u64,
+    /// `end` or `error`.
+    pub event: String,
+    /// The terminal event's data, the same bytes for ever.
+    pub data: String,
+    pub tokens_in: Option<u64>,
+    pub tokens_out: Option<u64>,
+    /// The error of a task that did not succeed.
+    pub error: Option<ErrorBody>,
+    /// Where the events before the terminal one are.
+    pub regions: Vec<Region>,
+}
+
+/// An idempotency key and what it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub key: BindingKey,
+    /// Digest of the request with defaults filled in.
+    pub request_digest: String,
+    pub task: TaskId,
+}
+
+/// Scope of an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BindingKey {
+    pub identity: Arc<str>,
+    /// Route template, such as `/v2/tasks`.
+    pub route: &'static str,
+    pub key: Arc<str>,
+}

@@ -1,0 +1,147 @@
+use std::{collections::HashMap, sync::Arc};
+
+use api_types::{ErrorCode, TaskState};
+use orchestrator_core::{Event, Restored, TaskId};
+
+use crate::{
+    FrameKind, Outcome, Record, Region, StoredFrame, TaskRow,
+    ending::{Counted, Ending, finish, task_error},
+    generation::{Entry, read_entries},
+    live_task::LiveTask,
+    run::alone_after_ms,
+    shared::Shared,
+    task_log::TaskLog,
+};
+
+/// Note: which boot the last process ran under.
+pub(crate) const NOTE_BOOT: &str = "boot_id";
+
+/// Note: whether the last process ended in order.
+pub(crate) const NOTE_CLEAN: &str = "clean";
+
+/// Why the state of a former process could not be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    #[error("cannot read the tasks of the last run")]
+    Journal(#[from] crate::JournalError),
+    #[error("cannot read the events of the last run")]
+    Events(#[from] crate::EventStoreError),
+}
+
+/// What the log of one task gave.
+#[derive(Default)]
+struct Found {
+    regions: Vec<Region>,
+    /// Highest attempt that showed progress.
+    progressed_attempt: u32,
+}
+
+/// Takes over every task that the last process left: queued ones in their order, running ones ahead of
+/// them.
+pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<(), RecoveryError> {
+    let rows = shared.journal.live_tasks().await?;
+    let boot_id = shared.clock.boot_id().to_owned();
+    let former_boot = shared.journal.note(NOTE_BOOT).await?;
+    let was_clean = shared.journal.note(NOTE_CLEAN).await?.as_deref() == Some("true");
+    let lost_power = !was_clean && former_boot.is_some_and(|former| former != boot_id);
+
+    let mut found: HashMap<TaskId, Found> = HashMap::new();
+    let first_segment = rows.iter().filter_map(|row| row.progress.first_segment).min();
+    let from_segment = first_segment.unwrap_or_else(|| shared.events.current_segment());
+    let wanted: std::collections::HashSet<TaskId> = rows.iter().map(|row| row.id).collect();
+    shared.events.recover(
+        from_segment,
+        &mut |task| wanted.contains(&task),
+        &mut |task, region, frame: StoredFrame| {
+            let found = found.entry(task).or_default();
+            found.regions.push(region);
+            if frame.kind == FrameKind::Replayed || holds_output(frame.generation) {
+                found.progressed_attempt = found.progressed_attempt.max(frame.attempt);
+            }
+        },
+    )?;
+    shared
+        .journal
+        .commit(vec![
+            Record::Note { name: NOTE_BOOT, value: boot_id },
+            Record::Note { name: NOTE_CLEAN, value: "false".to_owned() },
+        ])
+        .await?;
+
+    let count = rows.len();
+    for row in rows {
+        let found = found.remove(&row.id).unwrap_or_default();
+        take_over(shared, row, found, was_clean, lost_power).await;
+    }
+    if count > 0 {
+        tracing::info!(event = "recovered", tasks = count, "took over the tasks of the last run");
+    }
+    Ok(())
+}
+
+/// Whether a frame's generation part holds output, and not only what surrounds it.
+fn holds_output(generation: bytes::Bytes) -> bool {
+    let mut entries = Vec::new();
+    // What cannot be read ends the task at its next attempt, with the reason.
+    let is_read = read_entries(generation, &mut entries).is_ok();
+    is_read && entries.iter().any(|entry| matches!(entry, Entry::Output(_)))
+}
+
+async fn take_over(
+    shared: &Arc<Shared>,
+    mut row: TaskRow,
+    found: Found,
+    was_clean: bool,
+    lost_power: bool,
+) {
+    let was_running = row.state == TaskState::Running;
+    let attempts = u32::try_from(row.progress.attempts.len()).unwrap_or(u32::MAX);
+    if was_running && let Some(attempt) = row.progress.attempts.last_mut() {
+        attempt.outcome = Some(Outcome::Interrupted);
+        attempt.ended_at_ms = Some(shared.clock.wall_ms());
+        if attempt.in_process && !was_clean {
+            let progressed = found.progressed_attempt >= attempts;
+            let ends = &mut row.progress.poison.daemon_ends;
+            *ends = if progressed { 1 } else { *ends + 1 };
+        }
+    }
+    row.state = TaskState::Queued;
+    let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options.ring_bytes);
+    for region in found.regions {
+        log.restore(region);
+    }
+    let progress = Box::new(row.progress.clone());
+    let deaths = row.progress.poison.daemon_ends;
+    let live = Arc::new(LiveTask::new(row, Arc::new(log), lost_power));
+    shared.remember(Arc::clone(&live));
+    if was_running {
+        let moved = Record::Moved { task: live.id, state: TaskState::Queued, progress };
+        shared.commit_until_room(vec![moved]).await;
+    }
+    if deaths >= shared.options.poison_limit {
+        let message = "the daemon died under this task again and again; it is not tried any more";
+        let mut error = task_error(&live, ErrorCode::ReplicaExhausted, message);
+        error.details = Some(serde_json::json!({ "suspect": true, "daemon_ends": deaths }));
+        finish(shared, &live, Ending::failed(error, Outcome::Interrupted, Counted::default()))
+            .await;
+        return;
+    }
+    let alone = deaths >= 2;
+    let wait_ms = if alone { alone_after_ms(deaths) } else { 0 };
+    let restored = Restored {
+        offer: live.offer(&*shared.clock),
+        requeued: attempts > 0,
+        not_before_ms: shared.clock.boot_ms() + wait_ms,
+        alone,
+    };
+    match live.spec.cancel_when_alone_ms {
+        // Its client has to come back before it costs anything more.
+        Some(reattach_ms) => {
+            shared.park(restored);
+            shared.cancel_when_alone(&live, reattach_ms);
+        }
+        None => {
+            shared.step(Event::Restored(restored));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+use api_types::{ErrorBody, ErrorCode, InvalidField};
+use serde_json::json;
+
+use crate::{
+    EventStoreError, JournalError,
+    model::{ModelRefusal, PromptRefusal},
+};
+
+/// Why a request to the orchestrator was not carried out. Each refusal of a submission leaves no task,
+/// reservation or queue entry behind.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{0}")]
+    InvalidParams(#[from] InvalidField),
+    #[error("the idempotency key was used for another request")]
+    IdempotencyMismatch,
+    #[error("{0}")]
+    Model(#[from] ModelRefusal),
+    #[error("{0}")]
+    Prompt(#[from] PromptRefusal),
+    #[error(
+        "the prompt has {prompt_tokens} tokens and the answer may have {max_tokens}, more than the \
+         context of {ctx_max}"
+    )]
+    ContextExceeded { prompt_tokens: u64, max_tokens: u64, ctx_max: u64 },
+    #[error("no pool may serve model `{model}`; add it to a pool's models")]
+    NoPool { model: String },
+    #[error("all pools of model `{model}` have failed; `orchctl status` says why")]
+    PoolsFailed { model: String },
+    #[error("the queue is full; try again later")]
+    QueueFull { retry_after_ms: u64 },
+    #[error("too many subscribers; close one or try again later")]
+    TooManyStreams { retry_after_ms: u64 },
+    #[error("the store's device is full; free space and admission goes on by itself")]
+    StorageFull,
+    #[error("the daemon is shutting down")]
+    ShuttingDown,
+    #[error("no task has this id")]
+    UnknownTask,
+    #[error("the task has {last_event_id} events; `{asked}` is not one of them")]
+    UnknownEvent { asked: u64, last_event_id: u64 },
+    #[error("the store failed; see the daemon's log")]
+    Store(#[source] JournalError),
+    #[error("the event log failed; see the daemon's log")]
+    Events(#[from] EventStoreError),
+}
+
+impl From<JournalError> for Refusal {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Full => Self::StorageFull,
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl Refusal {
+    /// The error as the API shows it.
+    #[must_use]
+    pub fn body(&self, correlation_id: &str) -> ErrorBody {
+        let mut body = ErrorBody::new(self.code(), self.to_string(), correlation_id);
+        match self {
+            Self::InvalidParams(problem) => {
+                body.field = Some(problem.field.clone());
+                body.message = problem.message.clone();
+            }
+            Self::Model(ModelRefusal::NotAvailable { retriable, .. }) => {
+                body.retriable = *retriable
+            }
+            Self::Prompt(_) => body.field = Some("messages".to_owned()),
+            Self::ContextExceeded { prompt_tokens, max_tokens, ctx_max } => {
+                body.details = Some(json!({
+                    "prompt_tokens": prompt_tokens,
+                    "max_tokens": max_tokens,
+                    "ctx_max": ctx_max,
+                }));
+            }
+            Self::QueueFull { retry_after_ms } => {
+                body.policy_label = Some("reject".to_owned());
+                body.retry_after_ms = Some(*retry_after_ms);
+            }
+            Self::TooManyStreams { retry_after_ms } => body.retry_after_ms = Some(*retry_after_ms),
+            Self::UnknownEvent { asked, last_event_id } => {
+                body.details = Some(json!({ "asked": asked, "last_event_id": last_event_id }));
+            }
+            Self::IdempotencyMismatch
+            | Self::Model(_)
+            | Self::NoPool { .. }
+            | Self::PoolsFailed { .. }
+            | Self::StorageFull
+            | Self::ShuttingDown
+            | Self::UnknownTask
+            | Self::Store(_)
+            | Self::Events(_) => {}
+        }
+        body
+    }
+
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::InvalidParams(_) | Self::Prompt(_) => ErrorCode::InvalidParams,
+            Self::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
+            Self::Model(ModelRefusal::Unknown(_)) => ErrorCode::ModelNotFound,
+            Self::Model(ModelRefusal::Retired(_)) => ErrorCode::ModelDeprecated,
+            Self::Model(ModelRefusal::NotAvailable { .. }) | Self::NoPool { .. } => {
+                ErrorCode::ModelNotAvailable
+            }
+            Self::ContextExceeded { .. } => ErrorCode::ContextExceeded,
+            Self::PoolsFailed { .. } => ErrorCode::PoolUnavailable,
+            Self::QueueFull { .. } => ErrorCode::AdmissionReject,
+            Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,
+            Self::StorageFull => ErrorCode::StorageFull,
+            Self::ShuttingDown => ErrorCode::ShuttingDown,
+            Self::UnknownTask => ErrorCode::NotFound,
+            Self::UnknownEvent { .. } => ErrorCode::Conflict,
+            Self::Store(_) | Self::Events(_) => ErrorCode::Internal,
+        }
+    }
+}

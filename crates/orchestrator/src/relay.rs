@@ -1,0 +1,370 @@
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use adapter_host::{AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output};
+use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
+use bytes::Bytes;
+use tokio::time::Sleep;
+
+use crate::{
+    Frame, FrameKind, Outcome, Record,
+    assembler::{Assembler, Piece},
+    attempt::Method,
+    ending::{Counted, Ending, task_error},
+    generation,
+    live_task::LiveTask,
+    replay::{Comparison, Replay},
+    shared::Shared,
+    verdict::{RetryReason, Verdict, adapter_verdict, end, fail, stopped},
+    wire,
+};
+
+/// Event ids that are reserved at once.
+pub(crate) const ID_BLOCK: u64 = 4096;
+
+/// Engine events that are taken in one go: one write and one wake-up serve them all.
+const BATCH_MAX: usize = 64;
+
+/// Carries an engine's output into the task's log.
+pub(crate) struct Relay<'a> {
+    shared: &'a Arc<Shared>,
+    live: &'a Arc<LiveTask>,
+    stream: EngineStream,
+    comparison: Option<Comparison>,
+    replay: Replay,
+    assembler: Assembler,
+    attempt_number: u32,
+    next_event: u64,
+    accepted_tokens: Option<u64>,
+    first_output_boot_ms: Option<u64>,
+    last_progress_boot_ms: u64,
+    has_noted_replay: bool,
+    /// Reused from batch to batch.
+    generation: Vec<u8>,
+    events: Vec<u8>,
+    event_count: u32,
+    pieces: Vec<Piece>,
+    batch: Vec<EngineEvent>,
+}
+
+/// What woke the relay.
+enum Woken {
+    /// Engine events are in the batch; the error or end that followed them, if any.
+    Engine(Option<Result<(), AdapterError>>),
+    Stop,
+    Watchdog,
+}
+
+impl<'a> Relay<'a> {
+    pub(crate) fn new(
+        shared: &'a Arc<Shared>,
+        live: &'a Arc<LiveTask>,
+        stream: EngineStream,
+        method: Method,
+        replay: Replay,
+    ) -> Self {
+        let attempts = live.changing().progress.attempts.len();
+        Self {
+            comparison: match method {
+                Method::Regenerate(comparison) => Some(comparison),
+                Method::Fresh | Method::Replay(_) => None,
+            },
+            assembler: replay.assembler.clone(),
+            accepted_tokens: replay.tokens(),
+            replay,
+            stream,
+            attempt_number: u32::try_from(attempts).unwrap_or(u32::MAX),
+            next_event: live.log.last_event() + 1,
+            first_output_boot_ms: None,
+            last_progress_boot_ms: shared.clock.boot_ms(),
+            has_noted_replay: false,
+            generation: Vec::new(),
+            events: Vec::new(),
+            event_count: 0,
+            pieces: Vec::new(),
+            batch: Vec::new(),
+            shared,
+            live,
+        }
+    }
+
+    pub(crate) fn write_started(&mut self, started: &StartedEvent) {
+        let data = serde_json::to_vec(started).expect("wire types are JSON");
+        wire::write_event(&mut self.events, self.next_event, EventKind::Started.name(), &data);
+        self.next_event += 1;
+        self.event_count += 1;
+    }
+
+    pub(crate) async fn pump(mut self) -> Verdict {
+        if !self.flush(FrameKind::Output).await {
+            return stopped(self.live, self.usage(None));
+        }
+        let live = self.live;
+        let mut stop = std::pin::pin!(live.stop_signal().cancelled());
+        let mut watchdog = std::pin::pin!(tokio::time::sleep(self.until_watchdog()));
+        loop {
+            let woken = self.wait(stop.as_mut(), watchdog.as_mut()).await;
+            let followed_by = match woken {
+                Woken::Stop => return stopped(live, self.usage(None)),
+                Woken::Watchdog => {
+                    if let Some(verdict) = self.overdue() {
+                        return verdict;
+                    }
+                    let next = tokio::time::Instant::now() + self.until_watchdog();
+                    watchdog.as_mut().reset(next);
+                    continue;
+                }
+                Woken::Engine(followed_by) => followed_by,
+            };
+            self.last_progress_boot_ms = self.shared.clock.boot_ms();
+            if let Some(verdict) = self.take_batch().await {
+                return verdict;
+            }
+            match followed_by {
+                None => {}
+                Some(Ok(())) => {
+                    let reason = "the engine's stream ended without saying why".to_owned();
+                    return adapter_verdict(live, &AdapterError::Lost { reason }, &self.replay);
+                }
+                Some(Err(error)) => return adapter_verdict(live, &error, &self.replay),
+            }
+        }
+    }
+
+    /// Waits for engine events and takes all that are ready.
+    async fn wait(
+        &mut self,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+        mut watchdog: Pin<&mut Sleep>,
+    ) -> Woken {
+        let (stream, batch) = (&mut self.stream, &mut self.batch);
+        poll_fn(|cx| {
+            if stop.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Woken::Stop);
+            }
+            while batch.len() < BATCH_MAX {
+                match stream.as_mut().poll_next(cx) {
+                    Poll::Ready(Some(Ok(event))) => batch.push(event),
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Woken::Engine(Some(Err(error))));
+                    }
+                    Poll::Ready(None) => return Poll::Ready(Woken::Engine(Some(Ok(())))),
+                    Poll::Pending if batch.is_empty() => break,
+                    Poll::Pending => return Poll::Ready(Woken::Engine(None)),
+                }
+            }
+            if !batch.is_empty() {
+                return Poll::Ready(Woken::Engine(None));
+            }
+            watchdog.as_mut().poll(cx).map(|()| Woken::Watchdog)
+        })
+        .await
+    }
+
+    /// Takes the batch into the log; gives the verdict where it ends the attempt.
+    async fn take_batch(&mut self) -> Option<Verdict> {
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut finish_reason = None;
+        for event in batch.drain(..) {
+            match event {
+                EngineEvent::Started { run_settings } => self.note_settings(run_settings),
+                EngineEvent::PromptProgress { .. } => {}
+                EngineEvent::Replayed { .. } => {
+                    if !self.has_noted_replay {
+                        self.has_noted_replay = true;
+                        if !self.flush(FrameKind::Replayed).await {
+                            return Some(stopped(self.live, self.usage(None)));
+                        }
+                    }
+                }
+                EngineEvent::Output(output) => {
+                    let output = match &mut self.comparison {
+                        None => Some(output),
+                        Some(comparison) => match comparison.check(output) {
+                            Ok(output) => output,
+                            Err(_differs) => return Some(self.mismatch()),
+                        },
+                    };
+                    let Some(output) = output else { continue };
+                    if let Some(reason) = self.take_output(&output) {
+                        finish_reason = Some((reason, None));
+                        break;
+                    }
+                }
+                EngineEvent::Finished(finish) => {
+                    if self.comparison.as_ref().is_some_and(|comparison| !comparison.is_done()) {
+                        return Some(self.mismatch());
+                    }
+                    generation::write_finished(&mut self.generation, &finish);
+                    self.assembler.finish(&mut self.pieces);
+                    self.write_pieces();
+                    finish_reason = Some((reason_name(finish.reason), Some(finish)));
+                    break;
+                }
+            }
+        }
+        self.batch = batch;
+        self.batch.clear();
+        if !self.flush(FrameKind::Output).await {
+            return Some(stopped(self.live, self.usage(None)));
+        }
+        let (reason, finish) = finish_reason?;
+        let ending = Ending::succeeded(reason, self.usage(finish.as_ref()));
+        Some(end(ending, finish.is_some()))
+    }
+
+    /// Accepts an output; gives the reason where the task has all it wanted.
+    fn take_output(&mut self, output: &Output) -> Option<&'static str> {
+        if self.first_output_boot_ms.is_none() {
+            self.first_output_boot_ms = Some(self.last_progress_boot_ms);
+            let mut changing = self.live.changing();
+            changing.first_token_boot_ms.get_or_insert(self.last_progress_boot_ms);
+        }
+        let accepted = self.accepted_tokens.zip(output.tokens);
+        let accepted = accepted.map(|(sum, tokens)| sum + u64::from(tokens));
+        if accepted.is_some_and(|tokens| tokens > u64::from(self.live.spec.max_tokens)) {
+            // An engine that counts well ends by itself; this one does not.
+            let finish =
+                Finish { reason: FinishReason::Length, prompt_tokens: None, output_tokens: None };
+            generation::write_finished(&mut self.generation, &finish);
+            self.assembler.finish(&mut self.pieces);
+            self.write_pieces();
+            return Some("length");
+        }
+        self.accepted_tokens = accepted;
+        generation::write_output(&mut self.generation, output);
+        self.assembler.push(output, &mut self.pieces);
+        self.write_pieces();
+        self.assembler.is_stopped().then_some("stop")
+    }
+
+    fn write_pieces(&mut self) {
+        for piece in self.pieces.drain(..) {
+            wire::write_token(&mut self.events, self.next_event, &piece);
+            self.next_event += 1;
+            self.event_count += 1;
+        }
+    }
+
+    fn note_settings(&mut self, settings: serde_json::Value) {
+        if settings.is_null() {
+            return;
+        }
+        let json = serde_json::to_vec(&settings).expect("a value is JSON");
+        generation::write_settings(&mut self.generation, &json);
+        if let Some(attempt) = self.live.changing().progress.attempts.last_mut() {
+            attempt.run_settings = Some(settings);
+        }
+    }
+
+    /// Appends what has gathered, then shows it. False where the task was stopped while the device was
+    /// full: nothing of it is shown then.
+    async fn flush(&mut self, kind: FrameKind) -> bool {
+        if self.generation.is_empty() && self.event_count == 0 && kind == FrameKind::Output {
+            return true;
+        }
+        self.reserve_ids().await;
+        let frame = Frame {
+            task: self.live.id,
+            kind,
+            attempt: self.attempt_number,
+            first_event: self.next_event - u64::from(self.event_count),
+            event_count: self.event_count,
+            generation: &self.generation,
+            events: &self.events,
+        };
+        let region = loop {
+            match self.shared.events.append(&frame) {
+                Ok(region) => break region,
+                Err(error) => {
+                    tokio::select! {
+                        () = self.shared.wait_for_room(error) => {}
+                        () = self.live.stop_signal().cancelled() => return false,
+                    }
+                }
+            }
+        };
+        if self.shared.options.sync_before_show && self.event_count > 0 {
+            self.shared.sync_events().await;
+        }
+        self.live.log.publish(region, Bytes::copy_from_slice(&self.events));
+        if let Some(attempt) = self.live.changing().progress.attempts.last_mut() {
+            attempt.tokens = self.accepted_tokens.unwrap_or_default();
+        }
+        self.generation.clear();
+        self.events.clear();
+        self.event_count = 0;
+        true
+    }
+
+    /// Reserves more ids before the last reserved one is shown.
+    async fn reserve_ids(&mut self) {
+        let progress = {
+            let mut changing = self.live.changing();
+            if self.next_event <= changing.progress.ids_reserved {
+                return;
+            }
+            changing.progress.ids_reserved = self.next_event + ID_BLOCK;
+            changing.progress.clone()
+        };
+        let progress = Box::new(progress);
+        let moved = Record::Moved { task: self.live.id, state: TaskState::Running, progress };
+        self.shared.commit_until_room(vec![moved]).await;
+    }
+
+    fn mismatch(&self) -> Verdict {
+        let message = "what the engine generated again differs from what was shown";
+        fail(self.live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch)
+    }
+
+    /// The verdict over an attempt that is silent or runs for too long.
+    fn overdue(&self) -> Option<Verdict> {
+        if self.wall_left_ms() == 0 {
+            let message = "the task ran for longer than scheduling.wall_ms";
+            let error = task_error(self.live, ErrorCode::DecodeTimeout, message);
+            return Some(end(Ending::failed(error, Outcome::Expired, self.usage(None)), false));
+        }
+        let silent_ms = self.shared.clock.boot_ms().saturating_sub(self.last_progress_boot_ms);
+        (silent_ms >= self.shared.options.idle_ms).then(|| Verdict::Retry {
+            reason: RetryReason::Failed,
+            cause: format!("the engine was silent for {silent_ms} ms"),
+        })
+    }
+
+    fn wall_left_ms(&self) -> u64 {
+        let started_at_ms = self.live.changing().progress.started_at_ms.unwrap_or_default();
+        let ran_ms = self.shared.clock.wall_ms().saturating_sub(started_at_ms);
+        self.shared.options.wall_ms.saturating_sub(ran_ms)
+    }
+
+    fn until_watchdog(&self) -> Duration {
+        let silent_ms = self.shared.clock.boot_ms().saturating_sub(self.last_progress_boot_ms);
+        let idle_left_ms = self.shared.options.idle_ms.saturating_sub(silent_ms);
+        Duration::from_millis(idle_left_ms.min(self.wall_left_ms()).max(1))
+    }
+
+    fn usage(&self, finish: Option<&Finish>) -> Counted {
+        let told = finish.and_then(|finish| finish.output_tokens).map(u64::from);
+        let decode_time_ms = self
+            .first_output_boot_ms
+            .map_or(0, |first| self.last_progress_boot_ms.saturating_sub(first));
+        Counted {
+            tokens_in: prompt_tokens(self.live, finish),
+            tokens_out: self.assembler.tokens_shown().or(told),
+            decode_time_ms,
+        }
+    }
+}
+
+pub(crate) fn prompt_tokens(live: &LiveTask, finish: Option<&Finish>) -> Option<u64> {
+    let rendered = live.changing().prompt_ids.as_ref().map(|ids| ids.len() as u64);
+    rendered.or_else(|| finish.and_then(|finish| finish.prompt_tokens).map(u64::from))
+}
+
+pub(crate) fn reason_name(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+    }
+}

@@ -1,0 +1,210 @@
+use std::{sync::Arc, time::Duration};
+
+use adapter_host::AttemptId;
+use api_types::{ErrorBody, ErrorCode, Failover, TaskState};
+use orchestrator_core::{Event, Lease, Next, ReplicaId};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    Outcome, Record,
+    attempt::attempt,
+    ending::{Counted, Ending, finish, task_error},
+    live_task::LiveTask,
+    pool_table::PoolFacts,
+    shared::Shared,
+    verdict::{RetryReason, Verdict, stopped_ending},
+};
+
+/// How long an engine in this process may take to confirm an abort before it counts as stuck (ORCH-054).
+const IN_PROCESS_ABORT: Duration = Duration::from_secs(30);
+
+/// Waits before a task is tried again alone, by how many times something died under it.
+const ALONE_AFTER_MS: [u64; 3] = [1000, 10_000, 60_000];
+
+/// Wait before a task is offered again to engines that had no room.
+const OVERLOADED_RETRY_MS: u64 = 500;
+
+/// Where a task runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispatch {
+    pub(crate) replica: ReplicaId,
+    pub(crate) lease: Lease,
+    /// Position last held in the queue.
+    pub(crate) position: u64,
+}
+
+/// Runs one attempt of a task and does what follows from it.
+pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Dispatch) {
+    let Some(pool) = shared.pools.get(&dispatch.replica) else {
+        // The pool went between the decision and its execution.
+        requeue(shared, live, &dispatch, 0, false).await;
+        shared.step(Event::LeaseReleased { lease: dispatch.lease });
+        return;
+    };
+    let attempt_id = AttemptId(Uuid::now_v7());
+    let work = attempt(shared, live, &dispatch, &pool, attempt_id);
+    let verdict = shared.guard_panics(live, work).await;
+    settle(shared, live, &dispatch, &pool, attempt_id, verdict).await;
+}
+
+async fn settle(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveTask>,
+    dispatch: &Dispatch,
+    pool: &PoolFacts,
+    attempt_id: AttemptId,
+    verdict: Verdict,
+) {
+    let lease = dispatch.lease;
+    let over = Event::AttemptEnded { task: live.id, lease, next: Next::Ended };
+    match verdict {
+        Verdict::End { ending, engine_is_done: true } => {
+            shared.step(Event::LeaseReleased { lease });
+            finish(shared, live, *ending).await;
+            shared.step(over);
+        }
+        Verdict::End { ending, engine_is_done: false } => {
+            let ended = async {
+                finish(shared, live, *ending).await;
+                shared.step(over);
+            };
+            tokio::join!(ended, free_slot(shared, pool, attempt_id, lease));
+        }
+        Verdict::Retry { reason, cause } => {
+            tracing::warn!(
+                event = "attempt_failed",
+                task_id = %live.id,
+                correlation_id = live.spec.correlation_id,
+                pool_id = &*pool.replica.pool_id,
+                cause,
+            );
+            if reason == RetryReason::Unreachable {
+                shared.pool_lost(pool, &cause);
+            }
+            let ending = retry_or_end(shared, live, reason, &cause);
+            let released = free_slot(shared, pool, attempt_id, lease);
+            let settled = async {
+                match ending {
+                    Some(ending) => {
+                        finish(shared, live, ending).await;
+                        shared.step(over);
+                    }
+                    None => {
+                        let wait_ms = match reason {
+                            RetryReason::Overloaded { retry_after_ms } => {
+                                retry_after_ms.unwrap_or(OVERLOADED_RETRY_MS)
+                            }
+                            RetryReason::Unreachable | RetryReason::Failed => 0,
+                        };
+                        requeue(shared, live, dispatch, wait_ms, reason == RetryReason::Failed)
+                            .await;
+                    }
+                }
+            };
+            tokio::join!(settled, released);
+        }
+        Verdict::Leave => {
+            shared.sync_events().await;
+            close_attempt(shared, live, Outcome::Interrupted);
+            let progress = live.changing().progress.clone();
+            let moved = Record::Moved {
+                task: live.id,
+                state: TaskState::Queued,
+                progress: Box::new(progress),
+            };
+            shared.commit_until_room(vec![moved]).await;
+            live.changing().state = TaskState::Queued;
+        }
+    }
+}
+
+/// Counts a failure; gives the end of a task that has failed often enough.
+fn retry_or_end(
+    shared: &Shared,
+    live: &LiveTask,
+    reason: RetryReason,
+    cause: &str,
+) -> Option<Ending> {
+    if let Some(ending) = stopped_ending(live, Counted::default()) {
+        return Some(ending);
+    }
+    if reason != RetryReason::Failed {
+        return None;
+    }
+    let failures = {
+        let mut changing = live.changing();
+        changing.progress.poison.failures += 1;
+        changing.progress.poison.failures
+    };
+    let details = json!({ "failures": failures, "last_cause": cause });
+    let error = if live.spec.failover == Failover::Off {
+        task_error(live, ErrorCode::WorkerReset, "the worker was lost and failover is off")
+    } else if failures >= shared.options.max_attempts {
+        let message = "the task failed on every worker that tried it";
+        task_error(live, ErrorCode::ReplicaExhausted, message)
+    } else {
+        return None;
+    };
+    let error = ErrorBody { details: Some(details), ..error };
+    Some(Ending::failed(error, Outcome::Lost, Counted::default()))
+}
+
+/// Puts the task back at the head of its class.
+async fn requeue(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveTask>,
+    dispatch: &Dispatch,
+    wait_ms: u64,
+    avoid_replica: bool,
+) {
+    close_attempt(shared, live, Outcome::Lost);
+    let progress = live.changing().progress.clone();
+    let moved =
+        Record::Moved { task: live.id, state: TaskState::Queued, progress: Box::new(progress) };
+    shared.commit_until_room(vec![moved]).await;
+    live.changing().state = TaskState::Queued;
+    let avoid = if avoid_replica { vec![dispatch.replica.clone()] } else { Vec::new() };
+    let next =
+        Next::Requeue { not_before_ms: shared.clock.boot_ms() + wait_ms, avoid, alone: false };
+    shared.step(Event::AttemptEnded { task: live.id, lease: dispatch.lease, next });
+}
+
+fn close_attempt(shared: &Shared, live: &LiveTask, outcome: Outcome) {
+    let mut changing = live.changing();
+    if let Some(attempt) = changing.progress.attempts.last_mut()
+        && attempt.outcome.is_none()
+    {
+        attempt.outcome = Some(outcome);
+        attempt.ended_at_ms = Some(shared.clock.wall_ms());
+    }
+}
+
+/// Waits until the engine confirms that the attempt is over, then gives the slot back.
+async fn free_slot(shared: &Arc<Shared>, pool: &PoolFacts, attempt_id: AttemptId, lease: Lease) {
+    let Ok(binding) = shared.host.binding(&pool.replica) else {
+        shared.step(Event::LeaseReleased { lease });
+        return;
+    };
+    let grace = if pool.in_process {
+        IN_PROCESS_ABORT
+    } else {
+        Duration::from_millis(shared.options.cancel_grace_ms)
+    };
+    let confirmed = tokio::time::timeout(grace, binding.adapter().abort(attempt_id)).await;
+    if pool.in_process && confirmed.is_err() {
+        // The engine computes on and cannot be stopped: its slot stays taken.
+        shared.pool_stuck(pool);
+        return;
+    }
+    if !matches!(confirmed, Ok(Ok(()))) {
+        tracing::warn!(pool_id = &*pool.replica.pool_id, "an abort was not confirmed in time");
+    }
+    shared.step(Event::LeaseReleased { lease });
+}
+
+/// The wait before a task under which something died is tried again alone.
+pub(crate) fn alone_after_ms(deaths: u32) -> u64 {
+    let step = usize::try_from(deaths.saturating_sub(2)).unwrap_or(usize::MAX);
+    ALONE_AFTER_MS[step.min(ALONE_AFTER_MS.len() - 1)]
+}

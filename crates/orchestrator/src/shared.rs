@@ -1,0 +1,337 @@
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use adapter_host::AdapterHost;
+use api_types::{ErrorCode, TaskState};
+use futures_util::FutureExt as _;
+use orchestrator_core::{Action, EndedBy, Event, QueueLimit, Restored, Scheduler, TaskId};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    Clock, EndRow, EventStore, EventStoreError, Journal, JournalError, Options, Outcome, Record,
+    admission::Admissions,
+    ending::{Counted, Ending, finish, task_error},
+    live_task::{LiveTask, StopReason},
+    model::{ModelDirectory, PromptMeter},
+    pool_table::PoolTable,
+    run::{self, Dispatch},
+    verdict::Verdict,
+};
+
+/// How long to wait before a full device is tried again.
+const FULL_RETRY: Duration = Duration::from_millis(250);
+
+/// Longest sleep of the clock that drives deadlines: tokio's timers stand still while the machine
+/// sleeps, the boot-time clock does not.
+const TICK_MAX_MS: u64 = 1000;
+
+/// What the parts of an orchestrator share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) events: Arc<dyn EventStore>,
+    pub(crate) models: Arc<dyn ModelDirectory>,
+    pub(crate) meter: Arc<dyn PromptMeter>,
+    pub(crate) host: AdapterHost,
+    pub(crate) pools: PoolTable,
+    pub(crate) admissions: Admissions,
+    pub(crate) next_sequence: AtomicU64,
+    pub(crate) subscribers: AtomicUsize,
+    /// Everything that this orchestrator spawned.
+    pub(crate) tracker: TaskTracker,
+    /// Fires when the owner is gone: whatever still runs is dropped.
+    pub(crate) life: CancellationToken,
+    /// Fires when no more work is taken.
+    pub(crate) closing: CancellationToken,
+    /// Fires when the store can no longer be relied on.
+    pub(crate) failed: CancellationToken,
+    failure: OnceLock<String>,
+    store_is_full: AtomicBool,
+    scheduler: Mutex<Scheduler>,
+    /// Tasks that have not ended; as many as the scheduler's limits let in.
+    live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
+    /// Tasks found at start that wait for their client to come back.
+    parked: Mutex<HashMap<TaskId, Restored>>,
+    wake_changed: Notify,
+}
+
+/// The parts that an orchestrator is made of.
+pub struct Parts {
+    /// Limits and times.
+    pub options: Options,
+    pub clock: Arc<dyn Clock>,
+    pub journal: Arc<dyn Journal>,
+    pub events: Arc<dyn EventStore>,
+    pub models: Arc<dyn ModelDirectory>,
+    pub meter: Arc<dyn PromptMeter>,
+    /// Where engines are bound; shared with whoever binds them.
+    pub host: AdapterHost,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts, last_sequence: u64) -> Self {
+        Self {
+            scheduler: Mutex::new(Scheduler::new(parts.options.queue.clone())),
+            options: parts.options,
+            clock: parts.clock,
+            journal: parts.journal,
+            events: parts.events,
+            models: parts.models,
+            meter: parts.meter,
+            host: parts.host,
+            pools: PoolTable::default(),
+            admissions: Admissions::default(),
+            next_sequence: AtomicU64::new(last_sequence + 1),
+            subscribers: AtomicUsize::new(0),
+            tracker: TaskTracker::new(),
+            life: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            failed: CancellationToken::new(),
+            failure: OnceLock::new(),
+            store_is_full: AtomicBool::new(false),
+            live: Mutex::default(),
+            parked: Mutex::default(),
+            wake_changed: Notify::new(),
+        }
+    }
+
+    /// Spawns something that ends with the orchestrator.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.tracker.spawn(self.life.clone().run_until_cancelled_owned(future));
+    }
+
+    /// Tells the scheduler something and carries out what it wants. The answer to an offer is returned.
+    pub(crate) fn step(self: &Arc<Self>, event: Event) -> Option<Result<u64, QueueLimit>> {
+        let mut answer = None;
+        let mut scheduler = self.scheduler();
+        for action in scheduler.step(event, self.clock.boot_ms()) {
+            match action {
+                Action::Reserved { position, .. } => answer = Some(Ok(position)),
+                Action::Rejected { limit, .. } => answer = Some(Err(limit)),
+                Action::Dispatch { task, replica, lease, position } => {
+                    self.dispatch(task, Dispatch { replica, lease, position });
+                }
+                Action::Ended { task, by, lease } => {
+                    self.ended_by_scheduler(task, by, lease.is_some());
+                }
+            }
+        }
+        drop(scheduler);
+        self.wake_changed.notify_one();
+        answer
+    }
+
+    pub(crate) fn scheduler(&self) -> std::sync::MutexGuard<'_, Scheduler> {
+        self.scheduler.lock().expect("no holder panics")
+    }
+
+    fn dispatch(self: &Arc<Self>, task: TaskId, dispatch: Dispatch) {
+        let Some(live) = self.live(task) else {
+            // The scheduler knows only tasks that are live here; a lease must never be lost silently.
+            tracing::error!(task_id = %task, "a task was dispatched that does not live here");
+            debug_assert!(false, "the scheduler and the table of live tasks agree");
+            return;
+        };
+        let shared = Arc::clone(self);
+        self.spawn(async move { run::run(&shared, &live, dispatch).await });
+    }
+
+    fn ended_by_scheduler(self: &Arc<Self>, task: TaskId, by: EndedBy, is_running: bool) {
+        let Some(live) = self.live(task) else { return };
+        if is_running {
+            live.stop(match by {
+                EndedBy::Deadline => StopReason::Deadline,
+                EndedBy::Cancel | EndedBy::QueueTimeout | EndedBy::Unservable => StopReason::Cancel,
+            });
+        } else {
+            let shared = Arc::clone(self);
+            let ending = Ending::by_scheduler(&live, by);
+            self.spawn(async move { finish(&shared, &live, ending).await });
+        }
+    }
+
+    /// Lets deadlines pass, until the orchestrator ends.
+    pub(crate) async fn keep_time(self: Arc<Self>) {
+        loop {
+            let now_ms = self.clock.boot_ms();
+            let wake_ms = self.scheduler().next_wake_ms();
+            let sleep_ms = wake_ms.map(|at| at.saturating_sub(now_ms).min(TICK_MAX_MS));
+            let due = async {
+                match sleep_ms {
+                    Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {
+                    if wake_ms.is_some_and(|at| at <= self.clock.boot_ms()) {
+                        self.step(Event::Tick);
+                    }
+                }
+                () = self.wake_changed.notified() => {}
+            }
+        }
+    }
+
+    pub(crate) fn live(&self, task: TaskId) -> Option<Arc<LiveTask>> {
+        self.live.lock().expect("no holder panics").get(&task).cloned()
+    }
+
+    pub(crate) fn all_live(&self) -> Vec<Arc<LiveTask>> {
+        self.live.lock().expect("no holder panics").values().cloned().collect()
+    }
+
+    pub(crate) fn remember(&self, live: Arc<LiveTask>) {
+        self.live.lock().expect("no holder panics").insert(live.id, live);
+    }
+
+    pub(crate) fn forget(&self, task: TaskId) {
+        self.live.lock().expect("no holder panics").remove(&task);
+    }
+
+    /// Holds a task of a former process back until its client returns.
+    pub(crate) fn park(&self, restored: Restored) {
+        let task = restored.offer.task;
+        self.parked.lock().expect("no holder panics").insert(task, restored);
+    }
+
+    /// The client of a parked task is back: it joins the queue.
+    pub(crate) fn unpark(self: &Arc<Self>, task: TaskId) {
+        let restored = self.parked.lock().expect("no holder panics").remove(&task);
+        if let Some(restored) = restored {
+            self.step(Event::Restored(restored));
+        }
+    }
+
+    /// Ends a task because somebody wishes so, or because nobody listens any more.
+    pub(crate) fn cancel(self: &Arc<Self>, live: &Arc<LiveTask>, reason: StopReason) {
+        live.mark(reason);
+        self.unpark(live.id); // so that the scheduler knows it
+        self.step(Event::Canceled { task: live.id });
+    }
+
+    /// Commits; waits while the device is full. Resolves only when the records are durable: if the store
+    /// fails, the process has to end.
+    pub(crate) async fn commit_until_room(&self, records: Vec<Record>) {
+        loop {
+            match self.journal.commit(records.clone()).await {
+                Ok(()) => return self.set_store_full(false),
+                Err(JournalError::Full) => {
+                    self.set_store_full(true);
+                    tokio::time::sleep(FULL_RETRY).await;
+                }
+                Err(error) => self.fail(&error).await,
+            }
+        }
+    }
+
+    /// Waits until everything shown is on disk.
+    pub(crate) async fn sync_events(&self) {
+        if let Err(error) = self.events.sync().await {
+            self.fail(&error).await;
+        }
+    }
+
+    /// The store cannot be relied on: says so and never resolves, since nothing may happen after it.
+    pub(crate) async fn fail(&self, error: &(dyn std::error::Error + Send + Sync)) {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        tracing::error!(error = %text, "the store failed; the daemon has to end");
+        self.failure.get_or_init(|| text);
+        self.failed.cancel();
+        std::future::pending::<()>().await;
+    }
+
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    pub(crate) fn set_store_full(&self, is_full: bool) {
+        if self.store_is_full.swap(is_full, Ordering::Relaxed) != is_full {
+            if is_full {
+                tracing::warn!(
+                    "the store's device is full; no task is admitted until there is room"
+                );
+            } else {
+                tracing::info!("the store's device has room again");
+            }
+        }
+    }
+
+    pub(crate) fn is_store_full(&self) -> bool {
+        self.store_is_full.load(Ordering::Relaxed)
+    }
+
+    /// Waits out a full device on the path of events, where nothing is committed.
+    pub(crate) async fn wait_for_room(&self, error: EventStoreError) {
+        match error {
+            EventStoreError::Full => {
+                self.set_store_full(true);
+                tokio::time::sleep(FULL_RETRY).await;
+            }
+            other => self.fail(&other).await,
+        }
+    }
+
+    /// Looks whether a full device has room again, until the orchestrator ends.
+    pub(crate) async fn watch_room(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.is_store_full() {
+                match self.journal.probe().await {
+                    Ok(()) => self.set_store_full(false),
+                    Err(JournalError::Full) => {}
+                    Err(error) => self.fail(&error).await,
+                }
+            }
+        }
+    }
+
+    /// Says in the log how a task ended.
+    pub(crate) fn count_end(&self, live: &LiveTask, end: &EndRow, state: TaskState) {
+        tracing::info!(
+            event = "task_ended",
+            task_id = %live.id,
+            correlation_id = live.spec.correlation_id,
+            model = live.spec.model_ref,
+            state = state.name(),
+            code = ?end.error.as_ref().map(|error| error.code),
+            tokens_in = end.tokens_in,
+            tokens_out = end.tokens_out,
+        );
+    }
+
+    /// Runs `work` for a task; a panic in it ends that task alone, as `INTERNAL`.
+    pub(crate) async fn guard_panics(
+        self: &Arc<Self>,
+        live: &Arc<LiveTask>,
+        work: impl Future<Output = Verdict>,
+    ) -> Verdict {
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(verdict) => verdict,
+            Err(_panic) => {
+                tracing::error!(
+                    task_id = %live.id,
+                    correlation_id = live.spec.correlation_id,
+                    "a run panicked; its task fails, the others go on",
+                );
+                let error = task_error(live, ErrorCode::Internal, "the daemon made a mistake");
+                let ending = Ending::failed(error, Outcome::Lost, Counted::default());
+                Verdict::End { ending: Box::new(ending), engine_is_done: false }
+            }
+        }
+    }
+}

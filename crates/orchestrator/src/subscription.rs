@@ -1,0 +1,140 @@
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use orchestrator_core::TaskId;
+
+use crate::{
+    Delivery, EventStoreError, Refusal,
+    live_task::{LiveTask, StopReason},
+    shared::Shared,
+    task_log::{Cursor, TaskLog},
+};
+
+/// Longest wait for an event id that the task has not reached yet (ORCH-078).
+const AHEAD_WAIT: Duration = Duration::from_secs(5);
+
+/// What a request for a task's events gets.
+pub enum Subscribed {
+    /// A place in the log.
+    Stream(Subscription),
+    /// The task has ended and the client has all of it.
+    NothingLeft,
+}
+
+/// A place in a task's log. Dropping it is a disconnect.
+pub struct Subscription {
+    cursor: Option<Cursor>,
+    live: Option<Arc<LiveTask>>,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.cursor, f)
+    }
+}
+
+impl Subscription {
+    /// What comes next; `None` where the stream is over, with or without a terminal event.
+    pub fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Delivery, EventStoreError>>> {
+        self.cursor.as_mut().map_or(Poll::Ready(None), |cursor| cursor.poll_next(cx))
+    }
+
+    /// As [`Self::poll_next`], for callers that await.
+    pub async fn next(&mut self) -> Option<Result<Delivery, EventStoreError>> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Tasks that would start before this one, while it waits; and all that wait for its model.
+    #[must_use]
+    pub fn waiting(&self) -> Option<(u64, u64)> {
+        let live = self.live.as_ref()?;
+        self.shared.waiting(live.id)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.shared.subscribers.fetch_sub(1, Ordering::Relaxed);
+        let Some(cursor) = self.cursor.take() else { return };
+        let log = Arc::clone(cursor.log());
+        drop(cursor);
+        let Some(live) = &self.live else { return };
+        let is_ours = log.is_closed() || self.shared.closing.is_cancelled();
+        if let Some(alone_ms) = live.spec.cancel_when_alone_ms
+            && log.subscribers() == 0
+            && log.terminal().is_none()
+            && !is_ours
+        {
+            self.shared.cancel_when_alone(live, alone_ms);
+        }
+    }
+}
+
+impl Shared {
+    /// Cancels a task unless somebody listens to it within `alone_ms`.
+    pub(crate) fn cancel_when_alone(self: &Arc<Self>, live: &Arc<LiveTask>, alone_ms: u64) {
+        let (shared, live) = (Arc::clone(self), Arc::clone(live));
+        self.spawn(async move {
+            if alone_ms > 0 {
+                tokio::time::sleep(Duration::from_millis(alone_ms)).await;
+            }
+            let is_over = live.log.terminal().is_some() || live.log.is_closed();
+            if live.log.subscribers() == 0 && !is_over {
+                tracing::info!(event = "abandoned", task_id = %live.id, "nobody listens any more");
+                shared.cancel(&live, StopReason::Abandoned);
+            }
+        });
+    }
+
+    /// Position and queue depth of a task that waits.
+    pub(crate) fn waiting(&self, task: TaskId) -> Option<(u64, u64)> {
+        let scheduler = self.scheduler();
+        let position = scheduler.position(task)?;
+        Some((position, scheduler.total_queued()))
+    }
+
+    /// Subscribes to a task behind the event `after`.
+    pub(crate) async fn subscribe(
+        self: &Arc<Self>,
+        log: Arc<TaskLog>,
+        live: Option<Arc<LiveTask>>,
+        after: u64,
+    ) -> Result<Subscribed, Refusal> {
+        let too_many = Refusal::TooManyStreams { retry_after_ms: self.options.reject_backoff_ms };
+        if log.subscribers() >= self.options.subscribers_per_task {
+            return Err(too_many);
+        }
+        if self.subscribers.fetch_add(1, Ordering::Relaxed) >= self.options.subscribers_max {
+            self.subscribers.fetch_sub(1, Ordering::Relaxed);
+            return Err(too_many);
+        }
+        let cursor = log.subscribe(after);
+        let subscription =
+            Subscription { cursor: Some(cursor), live: live.clone(), shared: Arc::clone(self) };
+        if let Some(live) = &live {
+            self.unpark(live.id);
+        }
+        let cursor = subscription.cursor.as_ref().expect("just made");
+        if !cursor.is_within() && log.terminal().is_none() {
+            // It may be on its way: a client can be ahead of a log that is being generated again.
+            let _waited = tokio::time::timeout(AHEAD_WAIT, cursor.reached()).await;
+        }
+        if !cursor.is_within() {
+            let last_event_id =
+                log.terminal().map_or_else(|| log.last_event(), |terminal| terminal.id);
+            return Err(Refusal::UnknownEvent { asked: after, last_event_id });
+        }
+        if log.terminal().is_some_and(|terminal| after >= terminal.id) {
+            return Ok(Subscribed::NothingLeft);
+        }
+        Ok(Subscribed::Stream(subscription))
+    }
+}

@@ -1,0 +1,91 @@
+use std::io::Write as _;
+
+use adapter_host::Channel;
+use api_types::EventKind;
+use serde::Serialize;
+
+use crate::assembler::Piece;
+
+/// Adds an event with id as it goes over the wire. `data` never holds a line break: it is JSON.
+pub(crate) fn write_event(out: &mut Vec<u8>, id: u64, name: &str, data: &[u8]) {
+    sse::write_event(out, Some(id), Some(name), data);
+}
+
+/// Adds a `token` event, written by hand because it is the token path.
+pub(crate) fn write_token(out: &mut Vec<u8>, id: u64, piece: &Piece) {
+    write_infallible(
+        out,
+        format_args!("id: {id}\nevent: token\ndata: {{\"i\":{},\"t\":", piece.index),
+    );
+    serde_json::to_writer(&mut *out, &piece.text).expect("a string is JSON and memory takes it");
+    match piece.tokens {
+        Some(tokens) => write_infallible(out, format_args!(",\"n\":{tokens}")),
+        None => out.extend_from_slice(b",\"n\":null"),
+    }
+    match piece.channel {
+        Channel::Content => {}
+        Channel::Reasoning => out.extend_from_slice(b",\"channel\":\"reasoning\""),
+        Channel::Tool => out.extend_from_slice(b",\"channel\":\"tool\""),
+    }
+    out.extend_from_slice(b"}\n\n");
+}
+
+/// Adds an event that carries no id.
+pub(crate) fn write_unnumbered(out: &mut Vec<u8>, kind: EventKind, data: &impl Serialize) {
+    let data = serde_json::to_vec(data).expect("wire types are JSON");
+    sse::write_event(out, None, Some(kind.name()), &data);
+}
+
+fn write_infallible(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("memory takes it");
+}
+
+/// The part of a run of events that begins with the `skip`-th one.
+pub(crate) fn skip_events(events: &bytes::Bytes, skip: usize) -> bytes::Bytes {
+    let mut start = 0;
+    for _ in 0..skip {
+        let rest = &events[start..];
+        let end = rest.windows(2).position(|pair| pair == b"\n\n").map_or(rest.len(), |at| at + 2);
+        start += end;
+    }
+    events.slice(start..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(id: u64, piece: &Piece) -> String {
+        let mut out = Vec::new();
+        write_token(&mut out, id, piece);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_token_written_by_hand_is_the_wire_type() {
+        let piece = Piece {
+            index: 3,
+            tokens: Some(1),
+            text: "a \"quote\"\n\u{2028}🦀".to_owned(),
+            channel: Channel::Content,
+        };
+        let text = token(7, &piece);
+        let data = text.strip_prefix("id: 7\nevent: token\ndata: ").unwrap();
+        let event: api_types::TokenEvent = serde_json::from_str(data.trim_end()).unwrap();
+        assert_eq!((event.i, event.n, event.channel.as_deref()), (3, Some(1), None));
+        assert_eq!(event.t, piece.text);
+        let reasoning = Piece { tokens: None, channel: Channel::Reasoning, ..piece };
+        assert!(token(7, &reasoning).contains(r#","n":null,"channel":"reasoning"}"#));
+    }
+
+    #[test]
+    fn events_are_skipped_whole() {
+        let mut out = Vec::new();
+        for id in 1..=3 {
+            write_event(&mut out, id, "token", b"{}");
+        }
+        let rest = skip_events(&out.into(), 2);
+        assert_eq!(rest, "id: 3\nevent: token\ndata: {}\n\n");
+        assert!(skip_events(&rest, 1).is_empty());
+    }
+}
