@@ -1,0 +1,208 @@
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use crate::{
+    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Pool, Queue, Scheduling, Server, Store,
+    Stream,
+    model::{self, STARTER},
+    pool::{self, EMBEDDED},
+    reader::Reader,
+    setting::{Check, Setting, Wrong, text_of},
+    tree::Value,
+};
+
+/// Everything that can be set. The default is what holds when nothing is: one process on loopback that
+/// serves the starter model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
+pub struct Config {
+    /// What kind of installation this is.
+    pub profile: Profile,
+    /// Folder of everything that the daemon keeps; `orchestratord` under the user's state folder when left
+    /// out.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+    pub data_dir: Option<Utf8PathBuf>,
+    pub server: Server,
+    pub auth: Auth,
+    pub cors: Cors,
+    pub queue: Queue,
+    pub scheduling: Scheduling,
+    pub stream: Stream,
+    pub store: Store,
+    pub egress: Egress,
+    pub catalog: Catalog,
+    /// Models by their ids, which are names that requests may use. When the section is left out, and a pool
+    /// with engine `candle` is there to run it, this is `starter`, a small model that is fetched on first
+    /// use.
+    pub models: BTreeMap<String, Model>,
+    /// Pools by their ids. When the section is left out this is `embedded`, with engine `candle`.
+    pub pools: BTreeMap<String, Pool>,
+    pub log: Log,
+}
+
+/// Kinds of installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// One machine, one process.
+    #[default]
+    Home,
+}
+
+impl Profile {
+    /// The name that chooses this profile.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+        }
+    }
+}
+
+impl Setting for Profile {
+    fn read(value: &Value, _: Check) -> Result<Self, Vec<Wrong>> {
+        match text_of(value) {
+            Some("home") => Ok(Self::Home),
+            Some("cloud") => {
+                Err(Wrong::new("the profile \"cloud\" is not served by this build; use \"home\""))
+            }
+            _ => Err(Wrong::new("allowed is \"home\"")),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: Profile::Home,
+            data_dir: None,
+            server: Server::default(),
+            auth: Auth::default(),
+            cors: Cors::default(),
+            queue: Queue::default(),
+            scheduling: Scheduling::default(),
+            stream: Stream::default(),
+            store: Store::default(),
+            egress: Egress::default(),
+            catalog: Catalog { default_model: Some(STARTER.to_owned()), ..Catalog::default() },
+            models: default_models(),
+            pools: default_pools(),
+            log: Log::default(),
+        }
+    }
+}
+
+fn default_models() -> BTreeMap<String, Model> {
+    BTreeMap::from([(STARTER.to_owned(), Model::starter())])
+}
+
+fn default_pools() -> BTreeMap<String, Pool> {
+    BTreeMap::from([(EMBEDDED.to_owned(), Pool::Candle(CandlePool::default()))])
+}
+
+impl Config {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let profile = reader.get("profile", Check::Any).unwrap_or_default();
+        let data_dir = reader.get("data_dir", Check::Any);
+        let server = reader.section("server", Server::read);
+        let auth = reader.section("auth", Auth::read);
+        let cors = reader.section("cors", Cors::read);
+        let queue = reader.section("queue", |section| {
+            let queue = Queue::read(section);
+            if queue.model_capacity > queue.total_capacity {
+                let total = queue.total_capacity;
+                section.contradiction("model_capacity", &format!("total_capacity ({total})"));
+            }
+            queue
+        });
+        let scheduling = reader.section("scheduling", Scheduling::read);
+        let stream = reader.section("stream", |section| {
+            let stream = Stream::read(section);
+            if stream.subscribers_per_task > stream.subscribers_max {
+                let total = stream.subscribers_max;
+                section
+                    .contradiction("subscribers_per_task", &format!("subscribers_max ({total})"));
+            }
+            stream
+        });
+        let store = reader.section("store", Store::read);
+        let egress = reader.section("egress", Egress::read);
+        let pools =
+            reader.sections("pools", pool::ID_CHARS_MAX, Pool::read).unwrap_or_else(default_pools);
+        let has_candle = pools.values().any(|pool| matches!(pool, Pool::Candle(_)));
+        let models = reader.sections("models", model::ID_CHARS_MAX, Model::read);
+        let models =
+            models.unwrap_or_else(|| if has_candle { default_models() } else { BTreeMap::new() });
+        let catalog = reader.section("catalog", |section| {
+            let catalog = Catalog::read(section);
+            with_default_model(catalog, &models, &pools, section)
+        });
+        let log = reader.section("log", Log::read);
+        check_names(&models, &pools, reader);
+        Self {
+            profile,
+            data_dir,
+            server,
+            auth,
+            cors,
+            queue,
+            scheduling,
+            stream,
+            store,
+            egress,
+            catalog,
+            models,
+            pools,
+            log,
+        }
+    }
+}
+
+/// The only model is the default one; which names an attached engine has cannot be known here.
+fn with_default_model(
+    mut catalog: Catalog,
+    models: &BTreeMap<String, Model>,
+    pools: &BTreeMap<String, Pool>,
+    reader: &mut Reader<'_>,
+) -> Catalog {
+    let is_known =
+        |name: &String| models.iter().any(|(id, model)| id == name || model.aliases.contains(name));
+    let has_remote = pools.values().any(|pool| matches!(pool, Pool::OpenAi(_)));
+    match &catalog.default_model {
+        Some(name) if !has_remote && !is_known(name) => {
+            let ids: Vec<&str> = models.keys().map(String::as_str).collect();
+            let message = format!("no such model is configured; there are {}", ids.join(", "));
+            reader.wrong("default_model", message);
+        }
+        Some(_) => {}
+        None => {
+            let mut ids = models.keys();
+            if let (Some(id), None) = (ids.next(), ids.next()) {
+                catalog.default_model = Some(id.clone());
+            }
+        }
+    }
+    catalog
+}
+
+fn check_names(
+    models: &BTreeMap<String, Model>,
+    pools: &BTreeMap<String, Pool>,
+    reader: &mut Reader<'_>,
+) {
+    for (id, alias, owner) in model::taken_twice(models) {
+        let message = format!("the name {alias:?} is already that of the model {owner}");
+        reader.wrong_at(&["models", &id, "aliases"], message);
+    }
+    for (id, pool) in pools {
+        let Pool::Candle(CandlePool { models: Some(names), .. }) = pool else { continue };
+        for name in names.iter().filter(|name| !models.contains_key(*name)) {
+            let message = format!("the model {name:?} has no section [models.{name}]");
+            reader.wrong_at(&["pools", id, "models"], message);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+use camino::Utf8PathBuf;
+use serde::Serialize;
+
+use crate::{choice::choices, reader::Reader, setting::Check};
+
+/// The id of the pool that is there when none is configured.
+pub(crate) const EMBEDDED: &str = "embedded";
+
+/// Longest id of a pool; it is part of the ids of models that only the pool holds.
+pub(crate) const ID_CHARS_MAX: usize = 64;
+
+/// A named place that runs models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(tag = "engine", rename_all = "lowercase")]
+pub enum Pool {
+    /// Inside the daemon, on the processor, one task at a time.
+    Candle(CandlePool),
+    /// Any server with an OpenAI-compatible API.
+    OpenAi(OpenAiPool),
+}
+
+/// A pool inside the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
+pub struct CandlePool {
+    /// Ids of `[models]` that it may load; all of them when left out.
+    pub models: Option<Vec<String>>,
+    /// Threads that compute; as many as the machine has cores when left out.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1024)))]
+    pub threads: Option<u32>,
+    /// Cap on tokens of prompt and answer together.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16_777_216)))]
+    pub ctx: Option<u32>,
+}
+
+/// A pool behind a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
+pub struct OpenAiPool {
+    /// Address of the server, such as `http://127.0.0.1:8000`; without a path, `/v1` is meant.
+    pub url: String,
+    /// Tasks that the server is given at once.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(default = "slots_default", range(min = 1, max = 65_536))
+    )]
+    pub slots: u32,
+    /// File that holds the key that the server asks for.
+    #[cfg_attr(feature = "schema", schemars(default, with = "Option<String>"))]
+    pub key_file: Option<Utf8PathBuf>,
+    /// The server's names of the models to use; all that it lists when left out.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub models: Option<Vec<String>>,
+    /// Whether equal requests are known to give equal bytes.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub strict: bool,
+    /// Cap on tokens of prompt and answer together; what the server tells when left out.
+    #[cfg_attr(feature = "schema", schemars(default, range(min = 1, max = 16_777_216)))]
+    pub ctx: Option<u32>,
+    /// Whether each chunk of the server's stream is known to be one token.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub chunk_is_token: bool,
+    /// What the server takes beside the standard's sampling parameters.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub dialect: SamplingDialect,
+}
+
+choices! {
+    /// Names under which a server takes sampling parameters that the standard protocol does not have.
+    pub enum SamplingDialect {
+        /// None of them.
+        #[default]
+        Standard = "standard",
+        /// Those of vLLM and SGLang.
+        Vllm = "vllm",
+        /// Those of llama.cpp's server.
+        LlamaCpp = "llamacpp",
+    }
+}
+
+choices! {
+    /// Kinds of engine.
+    pub enum EngineKind {
+        /// In the daemon.
+        #[default]
+        Candle = "candle",
+        /// Behind a server with an OpenAI-compatible API.
+        OpenAi = "openai",
+    }
+}
+
+/// Tasks given at once to a server about which nothing is said.
+const SLOTS_DEFAULT: u32 = 1;
+
+#[cfg(feature = "schema")]
+fn slots_default() -> u32 {
+    SLOTS_DEFAULT
+}
+
+impl Pool {
+    /// What runs its models.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        match self {
+            Self::Candle(_) => EngineKind::Candle,
+            Self::OpenAi(_) => EngineKind::OpenAi,
+        }
+    }
+
+    /// Reads `[pools.<id>]`; only `embedded` need not say what it is.
+    pub(crate) fn read(id: &str, reader: &mut Reader<'_>) -> Option<Self> {
+        let kind = if id == EMBEDDED && !reader.has("engine") {
+            reader.get::<EngineKind>("engine", Check::Any).or(Some(EngineKind::Candle))
+        } else {
+            reader.require("engine", Check::Any, "\"candle\" or \"openai\"")
+        };
+        match kind {
+            Some(EngineKind::Candle) => Some(Self::Candle(CandlePool::read(reader))),
+            Some(EngineKind::OpenAi) => OpenAiPool::read(reader).map(Self::OpenAi),
+            None => {
+                // What kind it is meant to be is not known, so no key of either is wrong.
+                reader.know(&["models", "threads", "ctx", "url", "slots", "key_file", "strict"]);
+                reader.know(&["chunk_is_token", "dialect"]);
+                None
+            }
+        }
+    }
+}
+
+const CTX: Check = Check::Within(1, 16_777_216);
+
+impl CandlePool {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let pool = Self {
+            models: reader.get("models", Check::Form(crate::model::name)),
+            threads: reader.get("threads", Check::Within(1, 1_024)),
+            ctx: reader.get("ctx", CTX),
+        };
+        reader.refuse(
+            &["url", "slots", "key_file", "strict", "chunk_is_token", "dialect"],
+            "not for a pool with engine \"candle\", which runs one task at a time in the daemon",
+        );
+        pool
+    }
+}
+
+impl OpenAiPool {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let url = reader.require("url", Check::Form(url), "the address of the server");
+        let slots = reader.get("slots", Check::Within(1, 65_536));
+        let key_file = reader.get("key_file", Check::Any);
+        let models = reader.get("models", Check::Form(remote_name));
+        let strict = reader.get("strict", Check::Any);
+        let ctx = reader.get("ctx", CTX);
+        let chunk_is_token = reader.get("chunk_is_token", Check::Any);
+        let dialect = reader.get("dialect", Check::Any);
+        reader.refuse(&["threads"], "not for a pool with engine \"openai\", which has its own");
+        Some(Self {
+            url: url?,
+            slots: slots.unwrap_or(SLOTS_DEFAULT),
+            key_file,
+            models,
+            strict: strict.unwrap_or_default(),
+            ctx,
+            chunk_is_token: chunk_is_token.unwrap_or_default(),
+            dialect: dialect.unwrap_or_default(),
+        })
+    }
+}
+
+fn url(text: &str) -> Result<(), &'static str> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let is_plain = |rest: &str| {
+        let host = rest.split('/').next().unwrap_or_default();
+        let is_visible = rest.bytes().all(|byte| byte.is_ascii_graphic());
+        !host.is_empty() && is_visible && !rest.contains(['@', '?', '#', '\\'])
+    };
+    if rest.is_some_and(is_plain) {
+        Ok(())
+    } else {
+        Err("an address such as \"http://127.0.0.1:8000\", without user, query or fragment")
+    }
+}
+
+fn remote_name(text: &str) -> Result<(), &'static str> {
+    if (1..=256).contains(&text.len()) && !text.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err("1 to 256 bytes without control characters")
+    }
+}

@@ -1,0 +1,228 @@
+use std::net::{Ipv4Addr, SocketAddr};
+
+use camino::Utf8PathBuf;
+
+use crate::{choice::choices, settings::settings};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+settings! {
+    /// The HTTP server: where it listens and what it bears.
+    pub struct Server {
+        /// Address and port to listen on. Beyond loopback a token is needed (`auth.token_file`).
+        addr: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        /// Largest body of a request, in bytes; more is answered 413.
+        body_max_bytes: u64 = 4 * MIB, 1_024..=1_073_741_824;
+        /// Largest head of a request, in bytes; more is answered 431.
+        header_max_bytes: usize = 16 * 1024, 8_192..=1_048_576;
+        /// Most header fields of a request; more are answered 431.
+        headers_max: usize = 64, 16..=1_024;
+        /// Longest time from a request's head to the end of its body, in milliseconds; after it comes 408.
+        body_read_timeout_ms: u64 = 10_000, 100..=600_000;
+        /// Most connections at once; further ones are closed at once.
+        connections_max: usize = 1_024, 1..=1_000_000;
+        /// Most concurrent requests of one HTTP/2 connection.
+        http2_streams_max: u32 = 100, 1..=10_000;
+        /// How long running tasks may go on after the signal to stop, in milliseconds.
+        drain_deadline_ms: u64 = 30_000, 0..=3_600_000;
+    }
+}
+
+settings! {
+    /// Who may use the daemon.
+    pub struct Auth {
+        /// File that holds the token, at least 32 characters, which all but `/healthz` and `/readyz` then
+        /// need. Without it only loopback is served, and no token is asked for.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        token_file: Option<Utf8PathBuf> = None;
+    }
+}
+
+settings! {
+    /// Pages of other origins.
+    pub struct Cors {
+        /// Origins beside the daemon's own whose requests are taken on a bind without token, such as
+        /// `http://localhost:3000`.
+        allowed_origins: Vec<String> = Vec::new() => origin;
+    }
+}
+
+settings! {
+    /// How much may wait.
+    pub struct Queue {
+        /// Most tasks of one model that wait.
+        model_capacity: u32 = 256, 1..=1_000_000;
+        /// Most tasks of all models that wait.
+        total_capacity: u32 = 4_096, 1..=10_000_000;
+        /// Share of a model's capacity that batch tasks may hold, in percent.
+        batch_share: u32 = 75, 1..=100;
+        /// Most bytes of prompts that wait.
+        bytes_max: u64 = 512 * MIB, 2_097_152..=1_099_511_627_776_i64;
+        /// Longest wait of a task, in milliseconds; after it the task expires.
+        queue_max_ms: u64 = 24 * 3_600_000, 1_000..=31_536_000_000_i64;
+        /// Back-off that whoever meets a full queue is told, in milliseconds.
+        reject_backoff_ms: u64 = 1_000, 1..=60_000;
+    }
+}
+
+settings! {
+    /// How tasks are run.
+    pub struct Scheduling {
+        /// Longest silence of an engine while it generates, in milliseconds.
+        idle_ms: u64 = 60_000, 100..=3_600_000;
+        /// Longest run of a task over all its attempts, in milliseconds.
+        wall_ms: u64 = 3_600_000, 1_000..=604_800_000;
+        /// How long an engine may take to confirm that it stopped, in milliseconds.
+        cancel_grace_ms: u64 = 5_000, 0..=60_000;
+        /// Attempts that may fail by their worker's fault before the task fails.
+        max_attempts: u32 = 3, 1..=100;
+        /// Unclean ends of the daemon without progress of a task running in it that mark the task as the
+        /// likely cause.
+        poison_limit: u32 = 5, 1..=1_000_000;
+        /// Interactive tasks started for each batch task while both wait.
+        interactive_weight: u32 = 8, 1..=1_000;
+    }
+}
+
+settings! {
+    /// Streams of events.
+    pub struct Stream {
+        /// Events of a task that are kept in memory, in bytes; older ones are read from disk.
+        ring_bytes: usize = 64 * 1024, 4_096..=67_108_864;
+        /// Shortest time between two `metrics` events, in milliseconds.
+        metrics_interval_ms: u64 = 1_000, 100..=3_600_000;
+        /// Silence after which a comment keeps the connection open, in milliseconds.
+        heartbeat_ms: u64 = 15_000, 100..=3_600_000;
+        /// Longest time a write may block, in milliseconds; then the connection is closed, and the client
+        /// resumes.
+        write_timeout_ms: u64 = 30_000, 100..=3_600_000;
+        /// Most subscribers of one task.
+        subscribers_per_task: usize = 16, 1..=10_000;
+        /// Most subscribers in all.
+        subscribers_max: usize = 1_024, 1..=1_000_000;
+        /// How long a task with `cancel_on_disconnect` waits for a subscriber to come back, in milliseconds.
+        reattach_ms: u64 = 5_000, 0..=600_000;
+    }
+}
+
+settings! {
+    /// Tasks and events on disk.
+    pub struct Store {
+        /// When events reach the disk.
+        token_sync: TokenSync = TokenSync::Interval;
+        /// Size at which a new segment of events is begun, in bytes.
+        segment_bytes: u64 = 64 * MIB, 1_048_576..=1_073_741_824;
+    }
+}
+
+settings! {
+    /// What may be downloaded, and from where.
+    pub struct Egress {
+        /// Whether anything may be downloaded.
+        enabled: bool = true;
+        /// Hosts that may be asked, ports left out; the package index of this machine counts as listed. With
+        /// an empty list every public host may be.
+        allowed_hosts: Vec<String> = Vec::new() => host;
+        /// Places, written `host` or `host:port`, that may be asked although they lie on a private or
+        /// loopback network. Without a port, 443 is meant.
+        listed_private_hosts: Vec<String> = Vec::new() => place;
+        /// Largest download, in bytes.
+        max_bytes: u64 = 64 * GIB, 1_048_576..=1_125_899_906_842_624_i64;
+    }
+}
+
+settings! {
+    /// Models and where they lie.
+    pub struct Catalog {
+        /// Folders beside the daemon's own that `file:` sources may lie in.
+        #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
+        model_roots: Vec<Utf8PathBuf> = Vec::new();
+        /// Model of requests that name none: an id or alias of `[models]`, or the name of a model that an
+        /// attached engine holds. When left out it is the one model of `[models]`, if that is just one.
+        default_model: Option<String> = None => crate::model::name;
+    }
+}
+
+settings! {
+    /// What is logged, on standard error.
+    pub struct Log {
+        /// Least level of what is logged.
+        level: LogLevel = LogLevel::Info;
+        /// The form of the lines.
+        format: LogFormat = LogFormat::Json;
+    }
+}
+
+choices! {
+    /// When events reach the disk.
+    pub enum TokenSync {
+        /// Within 100 ms; a crash of the daemon loses nothing that was shown, a power cut may.
+        #[default]
+        Interval = "interval",
+        /// Before they are shown.
+        Disk = "disk",
+    }
+}
+
+choices! {
+    /// Levels of log lines, each with those before it.
+    pub enum LogLevel {
+        /// What failed.
+        Error = "error",
+        /// What may need a look.
+        Warn = "warn",
+        /// What happened.
+        #[default]
+        Info = "info",
+        /// How it happened.
+        Debug = "debug",
+        /// Every step.
+        Trace = "trace",
+    }
+}
+
+choices! {
+    /// Forms of log lines.
+    pub enum LogFormat {
+        /// One JSON object a line.
+        #[default]
+        Json = "json",
+        /// For people.
+        Human = "human",
+    }
+}
+
+fn origin(text: &str) -> Result<(), &'static str> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(rest) if place(rest).is_ok() => Ok(()),
+        _ => Err("an origin in lower case such as \"http://localhost:3000\", without a path"),
+    }
+}
+
+fn place(text: &str) -> Result<(), &'static str> {
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !text.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let has_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    if host(name).is_ok() && has_port {
+        Ok(())
+    } else {
+        Err("a host in lower case, or `host:port`, without a scheme")
+    }
+}
+
+fn host(text: &str) -> Result<(), &'static str> {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+    let is_name = (1..=253).contains(&text.len()) && text.bytes().all(allowed);
+    if is_name || text.parse::<std::net::Ipv6Addr>().is_ok() {
+        Ok(())
+    } else {
+        Err("the name or address of a host in lower case, without scheme and port")
+    }
+}

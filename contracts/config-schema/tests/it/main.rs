@@ -1,0 +1,10 @@
+#[cfg(test)]
+mod defaults;
+#[cfg(test)]
+mod pools_and_models;
+#[cfg(test)]
+mod precedence;
+#[cfg(test)]
+mod problems;
+#[cfg(all(test, feature = "schema"))]
+mod schema;
