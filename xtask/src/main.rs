@@ -1,1 +1,69 @@
-fn main() {}
+//! `cargo xtask`: what this project does with itself.
+#![expect(clippy::print_stdout, reason = "a program for people and CI, not a library")]
+
+mod ci;
+mod commands;
+mod process;
+mod setup;
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::{Parser, Subcommand};
+
+/// Automation of this workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that must pass before a change lands; calls setup first.
+    Ci,
+    /// Write the generated contracts under contracts/generated/.
+    Contracts {
+        /// Fail when a checked-in file differs, and write nothing.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check which crate may depend on which.
+    Layers,
+    /// Fetch what tests need into target/setup/: the starter model and a Python environment.
+    Setup,
+    /// Show which requirements are verified, and by which tests.
+    Specs {
+        /// List the areas whose title contains this text, or the one requirement of this name.
+        area: Option<String>,
+        /// Fail when requirements, .specs/status.toml and tests disagree.
+        #[arg(long)]
+        check: bool,
+        /// With --check: what `cargo test` printed; verified requirements need a test in it that passed.
+        #[arg(long, requires = "check", value_name = "FILE")]
+        ran: Option<Utf8PathBuf>,
+        /// Set every planned requirement that a test names to verified in .specs/status.toml.
+        #[arg(long, conflicts_with_all = ["check", "area"])]
+        mark_verified: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let here = std::env::current_dir().context("cannot tell the current folder")?;
+    let here = Utf8PathBuf::try_from(here).context("the current folder is not UTF-8")?;
+    let root = xtask::sources::workspace_root(&here)?;
+    run(arguments.command, &root)
+}
+
+fn run(command: Command, root: &Utf8Path) -> Result<()> {
+    match command {
+        Command::Ci => ci::run(root),
+        Command::Contracts { check } => commands::contracts(root, check),
+        Command::Layers => commands::layers(root),
+        Command::Setup => setup::run(root),
+        Command::Specs { check: true, ran, .. } => commands::check_specs(root, ran.as_deref()),
+        Command::Specs { mark_verified: true, .. } => commands::mark_verified(root),
+        Command::Specs { area, .. } => commands::show_specs(root, area.as_deref()),
+    }
+}

@@ -1,0 +1,122 @@
+use std::fmt::Write;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use xtask::{Bindings, LayerMap, Metadata, RanTests, Requirements, StatusFile};
+
+use crate::process;
+
+const SCHEMA: &str = "contracts/generated/config.schema.json";
+
+/// `cargo xtask layers`
+pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
+    let arguments = ["metadata", "--format-version", "1", "--no-deps"];
+    let answer = process::output(&mut process::cargo(root, arguments))?;
+    let metadata: Metadata =
+        serde_json::from_str(&answer).context("cannot read `cargo metadata`")?;
+    let violations = LayerMap::of_this_project().violations(&metadata);
+    fail_on(&violations, "edges that the layers do not allow")?;
+    println!("layers: {} crates, every edge is allowed", metadata.packages.len());
+    Ok(())
+}
+
+/// `cargo xtask contracts [--check]`
+pub(crate) fn contracts(root: &Utf8Path, check: bool) -> Result<()> {
+    let path = root.join(SCHEMA);
+    let wanted = xtask::canonical_json(&config_schema::json_schema());
+    let found = std::fs::read_to_string(&path).ok();
+    if found.as_deref() == Some(wanted.as_str()) {
+        println!("{SCHEMA}: up to date");
+    } else if check {
+        bail!(
+            "{SCHEMA} is not what the types say; run `cargo xtask contracts` and commit the result"
+        );
+    } else {
+        let folder = path.parent().expect("the path of a contract has a folder");
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
+        std::fs::write(&path, wanted).with_context(|| format!("cannot write {path}"))?;
+        println!("{SCHEMA}: written");
+    }
+    Ok(())
+}
+
+/// `cargo xtask specs --check [--ran FILE]`
+pub(crate) fn check_specs(root: &Utf8Path, ran: Option<&Utf8Path>) -> Result<()> {
+    let specs = Specs::read(root)?;
+    let ran = ran
+        .map(|path| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}")));
+    let ran = ran.transpose()?.map(|text| RanTests::parse(&text));
+    let mut problems =
+        xtask::check(&specs.requirements, &specs.status, &specs.bindings, ran.as_ref());
+    if problems.is_empty() && specs.status.render(&specs.requirements) != specs.status_text {
+        problems.push(
+            "it is not in its only layout; run `cargo xtask specs --mark-verified`".to_owned(),
+        );
+    }
+    print!("{}", xtask::coverage(&specs.requirements, &specs.status, &specs.bindings));
+    fail_on(&problems, "problems with .specs/status.toml or the tests")
+}
+
+/// `cargo xtask specs [AREA]`
+pub(crate) fn show_specs(root: &Utf8Path, area: Option<&str>) -> Result<()> {
+    let specs = Specs::read(root)?;
+    let text = match area {
+        None => xtask::coverage(&specs.requirements, &specs.status, &specs.bindings),
+        Some(area) => xtask::listing(&specs.requirements, &specs.status, &specs.bindings, area),
+    };
+    if text.is_empty() {
+        bail!("no area or requirement is called so; `cargo xtask specs` lists the areas");
+    }
+    print!("{text}");
+    Ok(())
+}
+
+/// `cargo xtask specs --mark-verified`
+pub(crate) fn mark_verified(root: &Utf8Path) -> Result<()> {
+    let mut specs = Specs::read(root)?;
+    specs.status.mark_verified(&specs.bindings);
+    let text = specs.status.render(&specs.requirements);
+    std::fs::write(&specs.status_path, text)
+        .with_context(|| format!("cannot write {}", specs.status_path))?;
+    print!("{}", xtask::coverage(&specs.requirements, &specs.status, &specs.bindings));
+    Ok(())
+}
+
+struct Specs {
+    requirements: Requirements,
+    status: StatusFile,
+    status_path: Utf8PathBuf,
+    status_text: String,
+    bindings: Bindings,
+}
+
+impl Specs {
+    fn read(root: &Utf8Path) -> Result<Self> {
+        let requirements = Requirements::read(&root.join(".specs"))?;
+        let status_path = root.join(".specs/status.toml");
+        let status_text = std::fs::read_to_string(&status_path)
+            .with_context(|| format!("cannot read {status_path}"))?;
+        let status = StatusFile::parse(&status_text)
+            .with_context(|| format!("cannot read {status_path}"))?;
+        let sources = xtask::sources::test_sources(root)?;
+        let sources = sources.iter().map(|(path, text)| (path.as_path(), text.as_str()));
+        Ok(Self {
+            requirements,
+            status,
+            status_path,
+            status_text,
+            bindings: Bindings::scan(sources),
+        })
+    }
+}
+
+fn fail_on(problems: &[String], title: &str) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let mut text = format!("{} {title}:", problems.len());
+    for problem in problems {
+        let _ = write!(text, "\n  {problem}");
+    }
+    bail!(text)
+}
