@@ -308,10 +308,22 @@ impl Scheduler {
             } else if place.is_queued() && queue_until_ms == at_ms {
                 self.end(task, EndedBy::QueueTimeout, actions);
             } else {
-                self.dequeue(task, false);
-                self.enqueue(task, Place::Again);
+                self.wake(task);
             }
         }
+    }
+
+    /// The task's delay is over.
+    fn wake(&mut self, task: Key<Task>) {
+        self.tasks[task].place = Place::Again;
+        let Task { model, class, sequence, ref need, .. } = self.tasks[task];
+        let queue = &mut self.models[model];
+        queue.lane_mut(class).remove_delayed(&mut self.forest, task);
+        queue.lane_mut(class).push_again(&mut self.forest, need, task, sequence);
+        queue.alone_ready += u64::from(need.alone);
+        self.alone_ready += u64::from(need.alone);
+        self.touched.push(model);
+        self.set_timer(task);
     }
 
     fn end(&mut self, task: Key<Task>, by: EndedBy, actions: &mut Vec<Action>) {

@@ -1,0 +1,110 @@
+//! Cost of a task's way through the scheduler (offered, committed, dispatched, ended, released) with
+//! many others queued.
+
+use std::{hint::black_box, sync::Arc};
+
+use divan::{Bencher, counter::ItemsCount};
+use orchestrator_core::{
+    Action, Class, Event, Identity, Limits, ModelId, Next, Offer, Replica, ReplicaId, Scheduler,
+    TaskId,
+};
+use uuid::Uuid;
+
+fn main() {
+    divan::main();
+}
+
+struct Load {
+    scheduler: Scheduler,
+    running: (TaskId, orchestrator_core::Lease),
+    admitted: u64,
+    identities: Vec<Identity>,
+    model: ModelId,
+    actions: Vec<Action>,
+}
+
+impl Load {
+    fn new(queued: u64, identities: u64) -> Self {
+        let limits = Limits {
+            model_capacity: u64::MAX,
+            total_capacity: u64::MAX,
+            bytes_max: u64::MAX,
+            ..Limits::default()
+        };
+        let model = ModelId(Arc::from("m"));
+        let id = ReplicaId(Arc::from("pool.0"));
+        let mut scheduler = Scheduler::new(limits);
+        let replica = Replica { id, models: vec![model.clone()], slots: 1 };
+        scheduler.step(Event::ReplicaChanged(replica), 0);
+        let identities = (0..identities).map(|number| Identity(Arc::from(format!("i{number}"))));
+        let mut load = Self {
+            scheduler,
+            running: (TaskId(Uuid::nil()), orchestrator_core::Lease(0)),
+            admitted: 0,
+            identities: identities.collect(),
+            model,
+            actions: Vec::new(),
+        };
+        for _ in 0..=queued {
+            load.admit();
+        }
+        load
+    }
+
+    fn admit(&mut self) {
+        self.admitted += 1;
+        let number = usize::try_from(self.admitted).expect("a few million fit");
+        let task = TaskId(Uuid::from_u128(u128::from(self.admitted)));
+        let offer = Offer {
+            task,
+            model: self.model.clone(),
+            class: if number.is_multiple_of(4) { Class::Batch } else { Class::Interactive },
+            identity: self.identities[number % self.identities.len()].clone(),
+            sequence: self.admitted,
+            prompt_bytes: 1000,
+            deadline_ms: Some(1_000_000_000 + self.admitted.wrapping_mul(7919) % 1_000_000),
+            queue_until_ms: u64::MAX,
+        };
+        self.step(Event::Offered(offer));
+        self.step(Event::Committed { task });
+    }
+
+    fn step(&mut self, event: Event) {
+        self.actions.clear();
+        self.scheduler.step_into(event, self.admitted, &mut self.actions);
+        for action in &self.actions {
+            if let Action::Dispatch { task, lease, .. } = action {
+                self.running = (*task, *lease);
+            }
+        }
+    }
+
+    /// Four events and a dispatch.
+    fn turn_over(&mut self) {
+        self.admit();
+        let (task, lease) = self.running;
+        self.step(Event::AttemptEnded { task, lease, next: Next::Ended });
+        self.step(Event::LeaseReleased { lease });
+    }
+}
+
+/// Events a second, with this many tasks queued, of 16 identities.
+#[divan::bench(args = [1_000, 100_000, 1_000_000], sample_count = 20, sample_size = 1)]
+fn events(bencher: Bencher<'_, '_>, queued: u64) {
+    const TURNS: u64 = 10_000;
+    let mut load = Load::new(queued, 16);
+    bencher.counter(ItemsCount::new(TURNS * 4)).bench_local(|| {
+        for _ in 0..TURNS {
+            load.turn_over();
+        }
+        black_box(load.scheduler.total_queued())
+    });
+}
+
+/// One position, with a hundred thousand tasks queued, of this many identities.
+#[divan::bench(args = [1, 16, 1_000])]
+fn position(bencher: Bencher<'_, '_>, identities: u64) {
+    let load = Load::new(100_000, identities);
+    let last = TaskId(Uuid::from_u128(u128::from(load.admitted)));
+    bencher.bench_local(|| load.scheduler.position(black_box(last)));
+}

@@ -1,0 +1,16 @@
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod dispatch;
+#[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod order;
+#[cfg(test)]
+mod random_events;
+#[cfg(test)]
+mod task_state;
