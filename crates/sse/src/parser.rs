@@ -79,8 +79,11 @@ impl Parser {
     }
 
     /// Takes the next bytes of the stream; [`Self::next_event`] then gives the events that they complete.
+    /// After an error nothing is kept any more.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        if self.failed.is_none() {
+            self.buffer.extend_from_slice(bytes);
+        }
     }
 
     /// The next complete event, or `None` until more bytes are pushed. What is incomplete at the end of a

@@ -35,7 +35,6 @@ async fn sampling_beyond_the_standard_is_sent_under_the_names_of_the_engine() {
     assert_eq!((&llama_cpp["top_k"], &llama_cpp["repeat_penalty"]), (&json!(0), &json!(1.0)));
 }
 
-/// Verifies: ORCH-104
 #[tokio::test]
 async fn no_stop_strings_are_sent() {
     let canned = Canned::stream(&[STOP, "[DONE]"]);

@@ -74,7 +74,6 @@ async fn chunks_are_counted_only_where_they_are_known_to_be_tokens() {
     assert_eq!(answer.end.unwrap().output_tokens, Some(3));
 }
 
-/// Verifies: ORCH-067
 #[tokio::test]
 async fn an_abort_reaches_a_stalled_engine_and_so_does_a_dropped_stream() {
     let engine = ScriptedEngine::start(&["--slots", "1"]);
@@ -93,7 +92,6 @@ async fn an_abort_reaches_a_stalled_engine_and_so_does_a_dropped_stream() {
     assert_eq!(aborted, 2);
 }
 
-/// Verifies: ORCH-067
 #[tokio::test]
 async fn an_abort_ends_an_attempt_that_the_engine_has_not_answered_yet() {
     let engine = ScriptedEngine::start(&[]);
