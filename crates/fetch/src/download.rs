@@ -11,7 +11,7 @@ use url::Url;
 use crate::{
     Credentials, FetchError, Fetcher,
     error::shown,
-    partial_file::{PartialFile, hex},
+    partial_file::{PartialFile, already_there, hex},
 };
 
 /// How much is gathered before it is hashed and written, in bytes.
@@ -26,7 +26,7 @@ pub struct FileRequest {
     pub credentials: Option<Credentials>,
     /// Its place. `<target>.partial` and `<target>.resume` beside it are used until it is whole.
     pub target: Utf8PathBuf,
-    /// The digest that it must have.
+    /// The digest that it must have. A file that is at the place with this digest is not fetched.
     pub expected_sha256: Option<[u8; 32]>,
     /// Largest size, where it is below the policy's.
     pub max_bytes: Option<u64>,
@@ -92,6 +92,11 @@ impl From<FetchError> for Broken {
 impl Download {
     pub(crate) async fn run(self) -> Result<FetchedFile, FetchError> {
         let url = &self.request.url;
+        if let Some(expected) = self.request.expected_sha256
+            && let Some(there) = already_there(&self.request.target, expected).await?
+        {
+            return Ok(there);
+        }
         let mut partial = self.open_partial().await?;
         let mut resumed_from_disk = partial.len() > 0;
         loop {

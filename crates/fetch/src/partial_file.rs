@@ -143,16 +143,8 @@ impl PartialFile {
             return self.empty();
         }
         self.validator = lines.next().filter(|line| !line.is_empty()).map(Arc::from);
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match self.file.read(&mut buffer)? {
-                0 => return Ok(()),
-                count => {
-                    self.hasher.update(&buffer[..count]);
-                    self.len += count as u64;
-                }
-            }
-        }
+        self.len = hash_rest(&mut self.file, &mut self.hasher)?;
+        Ok(())
     }
 
     fn empty(&mut self) -> io::Result<()> {
@@ -173,6 +165,41 @@ impl PartialFile {
             Err(source) => Err(FetchError::Disk { path: partial_path(&self.target), source }),
         })
         .await
+    }
+}
+
+/// The file at `target`, if it is there with this digest.
+pub(crate) async fn already_there(
+    target: &Utf8Path,
+    expected: [u8; 32],
+) -> Result<Option<FetchedFile>, FetchError> {
+    let path = target.to_owned();
+    blocking(move || {
+        let disk = |source| FetchError::Disk { path: path.clone(), source };
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(disk)?,
+        };
+        let mut hasher = Sha256::new();
+        let size_bytes = hash_rest(&mut file, &mut hasher).map_err(disk)?;
+        let sha256: [u8; 32] = hasher.finalize().into();
+        Ok((sha256 == expected).then_some(FetchedFile { path, sha256, size_bytes }))
+    })
+    .await
+}
+
+/// Hashes a file from where it is to its end, and gives the number of bytes.
+fn hash_rest(file: &mut File, hasher: &mut Sha256) -> io::Result<u64> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut read = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(read),
+            count => {
+                hasher.update(&buffer[..count]);
+                read += count as u64;
+            }
+        }
     }
 }
 

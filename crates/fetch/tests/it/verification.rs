@@ -55,6 +55,22 @@ async fn a_file_that_hides_its_length_is_cut_off_at_the_limit() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_there_is_asked_for_again_only_where_its_digest_is_wrong() {
+    let dir = tempdir().unwrap();
+    let server = TestServer::start(|_| text(200, "good")).await;
+    let target = dir.path().join("file");
+    let expected_sha256 = Some(sha256(b"good"));
+    let ask = FileRequest { expected_sha256, ..request(server.at("file"), target.clone()) };
+    fs::write(&target, "good").unwrap();
+    let there = server.fetcher().file(ask.clone(), &|_| {}).await.unwrap();
+    assert_eq!(there.size_bytes, 4);
+    assert!(server.asked().is_empty());
+    fs::write(&target, "else").unwrap();
+    server.fetcher().file(ask, &|_| {}).await.unwrap();
+    assert_eq!(fs::read(&target).unwrap(), b"good");
+}
+
+#[tokio::test]
 async fn a_disk_that_cannot_be_written_is_named() {
     let dir = tempdir().unwrap();
     fs::write(dir.path().join("folder"), "a file where a folder should be").unwrap();

