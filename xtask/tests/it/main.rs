@@ -5,6 +5,8 @@ mod bindings;
 #[cfg(test)]
 mod canonical_json;
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod ran_tests;
