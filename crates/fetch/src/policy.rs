@@ -1,9 +1,11 @@
+use std::fmt;
+
 use url::Url;
 
-use crate::Authority;
+use crate::{Authority, error::shown};
 
 /// What downloads may do. All of it is handed in; where it comes from is the daemon's business.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EgressPolicy {
     /// Whether anything may be fetched at all.
     pub enabled: bool,
@@ -33,5 +35,21 @@ impl Default for EgressPolicy {
             extra_ca_pem: Vec::new(),
             proxy: None,
         }
+    }
+}
+
+/// Without the credentials that a proxy may have.
+impl fmt::Debug for EgressPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { enabled, allowed_hosts, listed, max_bytes, extra_ca_pem, .. } = self;
+        f.debug_struct("EgressPolicy")
+            .field("enabled", enabled)
+            .field("allowed_hosts", allowed_hosts)
+            .field("listed", listed)
+            .field("allow_plain_http_for_listed", &self.allow_plain_http_for_listed)
+            .field("max_bytes", max_bytes)
+            .field("extra_ca_pem", &extra_ca_pem.len())
+            .field("proxy", &self.proxy.as_ref().map(shown))
+            .finish()
     }
 }

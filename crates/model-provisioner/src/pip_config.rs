@@ -1,3 +1,5 @@
+use std::fmt;
+
 use camino::Utf8PathBuf;
 use url::Url;
 
@@ -5,7 +7,7 @@ use url::Url;
 pub const DEFAULT_INDEX: &str = "https://pypi.org/simple/";
 
 /// What is known of the machine's pip configuration. Whoever makes it reads the files and variables.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct PipSources<'a> {
     /// Contents of pip's configuration files, the later ones going before the earlier: those of the
     /// machine, of the user, of the virtual environment, and the one that `PIP_CONFIG_FILE` names.
@@ -22,7 +24,7 @@ pub struct PipSources<'a> {
 
 /// Where pip would look for packages, and what it would trust. Local folders (`find-links`) are not
 /// indexes and are left out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PipConfig {
     /// The indexes, in the order in which they are asked. None where pip may use none. They may hold
     /// credentials.
@@ -39,6 +41,14 @@ pub struct PipConfig {
 pub struct PipConfigError {
     /// The setting. Its value is not shown, as it may hold credentials.
     pub key: &'static str,
+}
+
+/// Without the credentials that indexes may hold.
+impl fmt::Debug for PipConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hosts: Vec<_> = self.index_urls.iter().map(Url::host_str).collect();
+        f.debug_struct("PipConfig").field("index_urls", &hosts).field("cert", &self.cert).finish()
+    }
 }
 
 impl PipConfig {

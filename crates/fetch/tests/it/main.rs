@@ -15,4 +15,6 @@ mod resume;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod verification;

@@ -55,6 +55,14 @@ async fn behind_a_proxy_only_hosts_that_somebody_named_are_reached() {
     assert_eq!(proxy.asked().len(), 1, "the proxy was asked, and no name was resolved here");
 }
 
+/// Verifies: ORCH-193
+#[test]
+fn credentials_of_a_proxy_are_not_shown() {
+    let proxy = Some("http://me:secret@proxy.example:3128/".parse().unwrap());
+    let shown = format!("{:?}", EgressPolicy { proxy, ..EgressPolicy::default() });
+    assert!(shown.contains("proxy.example:3128") && !shown.contains("secret"), "{shown}");
+}
+
 #[tokio::test]
 async fn certificates_that_are_none_are_refused() {
     fetcher(EgressPolicy::default());

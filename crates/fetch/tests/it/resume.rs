@@ -1,4 +1,5 @@
 use std::{
+    convert::Infallible,
     fs,
     sync::{
         Arc, Mutex,
@@ -10,8 +11,10 @@ use axum::{
     body::Body,
     http::{Response, response::Builder},
 };
+use bytes::Bytes;
 use camino_tempfile::tempdir;
 use fetch::{FetchError, FileRequest, Transferred};
+use futures_util::{StreamExt as _, stream};
 
 use crate::server::{Asked, TestServer, content, cut_body, request, sha256, text};
 
@@ -212,6 +215,42 @@ async fn a_server_that_never_gets_further_is_given_up() {
     let error = server.fetcher().file(request, &|_| {}).await.unwrap_err();
     assert!(matches!(*error, FetchError::Transport { .. }), "{error}");
     assert_eq!(server.asked().len(), 6, "one try and five more");
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_asked_again() {
+    let file = Flaky::new(1_000_000, &[]);
+    let served = file.clone();
+    let server = TestServer::start(move |asked| match asked.range_start() {
+        None => {
+            let start = Bytes::copy_from_slice(&served.bytes[..600_000]);
+            let silent = stream::iter([Ok::<_, Infallible>(start)]).chain(stream::pending());
+            let head = served.head(None).header("content-length", served.bytes.len());
+            head.header("etag", "\"v1\"").body(Body::from_stream(silent)).unwrap()
+        }
+        Some(_) => served.answer(asked),
+    })
+    .await;
+    server.fetcher(); // installs the crypto provider
+    let limits = fetch::FetchLimits { idle_timeout_ms: 200, ..Default::default() };
+    let fetcher = fetch::Fetcher::new(server.policy(), limits).unwrap();
+    let dir = tempdir().unwrap();
+    let asked = request(server.at("file"), dir.path().join("file"));
+    assert_eq!(fetcher.file(asked, &|_| {}).await.unwrap().sha256, sha256(&file.bytes));
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_fetches_is_left_alone() {
+    let dir = tempdir().unwrap();
+    let other = fs::File::create(dir.path().join("file.partial")).unwrap();
+    other.lock().unwrap();
+    let server = TestServer::start(|_| text(200, "x")).await;
+    let ask = || request(server.at("file"), dir.path().join("file"));
+    let error = server.fetcher().file(ask(), &|_| {}).await.unwrap_err();
+    assert!(matches!(*error, FetchError::Busy { .. }), "{error}");
+    assert!(server.asked().is_empty());
+    other.unlock().unwrap();
+    server.fetcher().file(ask(), &|_| {}).await.unwrap();
 }
 
 #[tokio::test]

@@ -56,6 +56,15 @@ fn the_environment_goes_before_files() {
 }
 
 #[test]
+fn credentials_of_an_index_are_kept_and_not_shown() {
+    let sources =
+        PipSources { index_url: Some("https://me:secret@x.example/"), ..Default::default() };
+    let read = PipConfig::read(&sources).unwrap();
+    assert_eq!(read.index_urls[0].password(), Some("secret"));
+    assert!(!format!("{read:?}").contains("secret"), "{read:?}");
+}
+
+#[test]
 fn pip_without_indexes_has_none() {
     assert!(indexes(PipSources { no_index: Some("true"), ..Default::default() }).is_empty());
     let file = "[global]\nno-index = yes\nindex-url = https://file.example/\n";
