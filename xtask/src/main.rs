@@ -1,10 +1,16 @@
 //! `cargo xtask`: what this project does with itself.
-#![expect(clippy::print_stdout, reason = "a program for people and CI, not a library")]
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program for people and CI, not a library"
+)]
 
 mod ci;
 mod commands;
 mod process;
 mod setup;
+
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -48,12 +54,20 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let outcome = root().and_then(|root| run(arguments.command, &root));
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    // A failed check is no fault of this program, so nobody needs its backtrace.
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    eprintln!("error: {}", causes.join("\n  because "));
+    ExitCode::FAILURE
+}
+
+fn root() -> Result<Utf8PathBuf> {
     let here = std::env::current_dir().context("cannot tell the current folder")?;
     let here = Utf8PathBuf::try_from(here).context("the current folder is not UTF-8")?;
-    let root = xtask::sources::workspace_root(&here)?;
-    run(arguments.command, &root)
+    xtask::sources::workspace_root(&here)
 }
 
 fn run(command: Command, root: &Utf8Path) -> Result<()> {

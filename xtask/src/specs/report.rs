@@ -2,23 +2,24 @@ use std::fmt::{Display, Write};
 
 use super::{Area, Bindings, Requirements, Status, StatusFile};
 
+/// Longer titles are cut in the table, so that it fits a wide terminal.
+const TITLE_CHARS_MAX: usize = 60;
 const COLUMNS: [&str; 6] = ["all", "verified", "measured", "unverified", "planned", "named"];
 
 /// A table of how many requirements of each area have which status, and how many a test names.
 #[must_use]
 pub fn coverage(requirements: &Requirements, status: &StatusFile, bindings: &Bindings) -> String {
     let areas = requirements.areas();
-    let width = areas.iter().map(|area| area.title.chars().count()).max().unwrap_or_default();
-    let mut text = row("area", width, COLUMNS);
+    let mut text = row("area", COLUMNS);
     let mut sums = [0; 6];
     for area in areas {
         let counts = counts(area, status, bindings);
         for (sum, count) in sums.iter_mut().zip(counts) {
             *sum += count;
         }
-        text += &row(&area.title, width, counts);
+        text += &row(&area.title, counts);
     }
-    text += &row("all", width, sums);
+    text += &row("all", sums);
     text
 }
 
@@ -65,8 +66,8 @@ fn counts(area: &Area, status: &StatusFile, bindings: &Bindings) -> [usize; 6] {
     ]
 }
 
-fn row(area: &str, width: usize, cells: [impl Display; 6]) -> String {
-    let mut line = format!("{area:<width$}");
+fn row(area: &str, cells: [impl Display; 6]) -> String {
+    let mut line = format!("{area:<TITLE_CHARS_MAX$.TITLE_CHARS_MAX$}");
     for cell in cells {
         let _ = write!(line, " {cell:>10}");
     }
