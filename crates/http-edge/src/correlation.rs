@@ -1,0 +1,50 @@
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use uuid::Uuid;
+
+/// The header that carries the id, in requests and in answers.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+
+/// Longest id that is taken from a client, in bytes.
+const BYTES_MAX: usize = 128;
+
+/// What ties together everything that one request causes (ORCH-005): the client's own id where it is 1 to
+/// 128 of `A-Z a-z 0-9 . _ : -`, else a fresh UUIDv7.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CorrelationId(Arc<str>);
+
+impl CorrelationId {
+    /// The id of a request with these headers.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut given = headers.get_all(HEADER).iter();
+        match (given.next(), given.next()) {
+            (Some(value), None) if is_usable(value.as_bytes()) => {
+                Self(String::from_utf8_lossy(value.as_bytes()).into())
+            }
+            _ => Self(Uuid::now_v7().to_string().into()),
+        }
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn header(&self) -> HeaderValue {
+        HeaderValue::from_str(&self.0).expect("the characters of an id are fit for a header")
+    }
+}
+
+impl fmt::Display for CorrelationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn is_usable(value: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:-".contains(byte);
+    (1..=BYTES_MAX).contains(&value.len()) && value.iter().all(allowed)
+}

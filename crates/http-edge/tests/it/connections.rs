@@ -1,0 +1,136 @@
+use std::convert::Infallible;
+
+use axum::{Router, body::Body, routing};
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::mpsc,
+};
+
+use crate::running_server::{Answer, RunningServer, local, send};
+
+/// Whether the server has ended the connection without a word.
+async fn is_closed(mut stream: TcpStream) -> bool {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes).await {
+        Ok(_) => bytes.is_empty(),
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
+}
+
+/// Verifies: ORCH-274
+#[tokio::test]
+async fn heads_over_the_limits_are_431_with_the_one_shape() {
+    let server = RunningServer::start(local()).await;
+    let with = |fields: usize, bytes: usize| {
+        let mut head = "GET /v2/hello HTTP/1.1\nHost: localhost".to_owned();
+        for index in 1..fields {
+            head += &format!("\nX-{index:02}: {}", "x".repeat(bytes));
+        }
+        head
+    };
+    assert_eq!(server.ask(&with(64, 1), "").await.status, 200);
+    server.ask(&with(65, 1), "").await.assert_error(431, "HEADERS_TOO_LARGE");
+    assert_eq!(server.ask(&with(2, 16_000), "").await.status, 200);
+    server.ask(&with(2, 16_400), "").await.assert_error(431, "HEADERS_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn heads_far_over_the_limits_are_refused_by_the_library() {
+    let server = RunningServer::start(local()).await;
+    let many = format!("GET /v2/hello HTTP/1.1\nHost: localhost{}", "\nX: y".repeat(200));
+    assert_eq!(server.ask(&many, "").await.status, 431);
+    let large = format!("GET /v2/hello HTTP/1.1\nHost: localhost\nX: {}", "y".repeat(70_000));
+    assert_eq!(server.ask(&large, "").await.status, 431);
+}
+
+/// Verifies: ORCH-274
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_at_once() {
+    let mut options = local();
+    options.limits.connections_max = 2;
+    let server = RunningServer::start(options).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = server.connect().await;
+        send(&mut stream, "GET /v2/hello HTTP/1.1\nHost: localhost", "").await;
+        assert_eq!(Answer::read(&mut stream).await.status, 200);
+        held.push(stream);
+    }
+    assert_eq!(server.counters.connections_open(), 2);
+    assert!(is_closed(server.connect().await).await);
+    assert_eq!(server.counters.connections_refused(), 1);
+    drop(held);
+    while server.counters.connections_open() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.get("/v2/hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn stalled_connections_hinder_nobody_and_are_closed() {
+    let mut options = local();
+    options.limits.head_read_timeout_ms = 100;
+    let server = RunningServer::start(options).await;
+    let mut stalled = Vec::new();
+    for begun in
+        ["", "P", "PRI * HTTP/2.0\r\n\r\n", "GET /v2/hello HT", "GET /v2/hello HTTP/1.1\r\nHost: "]
+    {
+        let mut stream = server.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        stalled.push(stream);
+    }
+    assert_eq!(server.get("/v2/hello").await.body, "hello");
+    for stream in stalled {
+        assert!(is_closed(stream).await);
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_without_tls() {
+    drop(rustls::crypto::ring::default_provider().install_default()); // another test may have been first
+    let server = RunningServer::start(local()).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let url = |path: &str| format!("http://{}{path}", server.addr);
+    let answer = client.get(url("/v2/hello")).send().await.unwrap();
+    assert_eq!(answer.version(), http::Version::HTTP_2);
+    assert_eq!(answer.text().await.unwrap(), "hello");
+    for (path, status, code) in [("/v2/nowhere", 404, "NOT_FOUND"), ("/v2/panic", 500, "INTERNAL")]
+    {
+        let answer = client.get(url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        let id = answer.headers()["x-correlation-id"].to_str().unwrap().to_owned();
+        let body: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!((&body["code"], &body["correlation_id"]), (&code.into(), &id.into()));
+    }
+    let foreign = client.get(url("/v2/hello")).header("host", "attacker.example").send().await;
+    assert_eq!(foreign.unwrap().status(), 403);
+}
+
+/// Verifies: ORCH-071
+#[tokio::test]
+async fn each_piece_of_a_stream_is_sent_when_it_is_there() {
+    let (pieces, received) = mpsc::channel::<Bytes>(1);
+    let received = std::sync::Arc::new(std::sync::Mutex::new(Some(received)));
+    let stream = move || {
+        let mut received = received.lock().unwrap().take().unwrap();
+        let pieces = futures_util::stream::poll_fn(move |cx| {
+            received.poll_recv(cx).map(|piece| piece.map(Ok::<_, Infallible>))
+        });
+        std::future::ready(Body::from_stream(pieces))
+    };
+    let server =
+        RunningServer::start_with(Router::new().route("/v2/stream", routing::get(stream)), local())
+            .await;
+    let mut connection = server.connect().await;
+    send(&mut connection, "GET /v2/stream HTTP/1.1\nHost: localhost", "").await;
+    let mut bytes = Vec::new();
+    for piece in ["first", "second", "third"] {
+        pieces.send(Bytes::from_static(piece.as_bytes())).await.unwrap();
+        // The next piece is not there before this one has arrived.
+        while !String::from_utf8_lossy(&bytes).contains(piece) {
+            assert_ne!(connection.read_buf(&mut bytes).await.unwrap(), 0);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+#[cfg(test)]
+mod access;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod correlation;
+#[cfg(test)]
+mod problems;
+#[cfg(test)]
+mod running_server;
+#[cfg(test)]
+mod shutdown;
