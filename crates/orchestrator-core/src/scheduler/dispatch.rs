@@ -28,22 +28,17 @@ impl Scheduler {
         };
         let mut waiting: BTreeSet<_> = self.touched.iter().filter_map(turn).collect();
         while let Some((_turn, model)) = waiting.pop_first() {
-            // A model that has no start now gets none later in the round: slots only fill up.
+            // A model that has no start now gets none later in the round: slots only fill up, and a
+            // replica that empties for a task stays kept for it, as that task starts on an idle one only.
             let Some(start) = self.next_start(model) else {
                 continue;
             };
-            let was_alone = self.tasks[start.task].need.alone;
             self.start(start, actions);
             let queue = &mut self.models[model];
             queue.turn = self.next_turn;
             self.next_turn += 1;
             if queue.queued() > 0 {
                 waiting.insert((queue.turn, model));
-            }
-            if was_alone {
-                // Except that what was emptying for it is open again.
-                let all = self.models.iter().filter(|(_, queue)| queue.queued() > 0);
-                waiting.extend(all.map(|(model, queue)| (queue.turn, model)));
             }
         }
     }
