@@ -1,1 +1,56 @@
-fn main() {}
+//! The orchestrator daemon: reads the configuration, puts the parts together, serves, and ends in order.
+
+mod boot_clock;
+mod cli;
+mod daemon;
+mod embedded_pool;
+mod environment;
+mod event_stream;
+mod logging;
+mod models;
+mod openai_pool;
+mod progress_line;
+mod provisioning;
+mod query;
+mod routes;
+mod signals;
+mod state;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{cli::Cli, environment::{Environment, WrongConfig}};
+
+/// Exit status of a wrong configuration, as for wrong arguments.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            let is_usage = error.is::<WrongConfig>();
+            ExitCode::from(if is_usage { EXIT_USAGE } else { 1 })
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "it is for the person who started the daemon")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("orchestratord: {error:#}");
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    let environment = Environment::read();
+    let config = environment.config(cli)?;
+    logging::start(&config.log);
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_former| anyhow::anyhow!("another TLS provider is installed already"))?;
+    // Sockets, runs and subscribers live on one thread: a token crosses none on its way.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(daemon::run(cli, &environment, config))
+}

@@ -1,0 +1,27 @@
+use std::net::SocketAddr;
+
+use camino::Utf8PathBuf;
+use clap::Parser;
+
+/// The orchestrator: takes LLM work over HTTP, keeps it durably, and gets it done on this machine's
+/// engines. Without configuration it serves a small starter model on 127.0.0.1:8080.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    /// Configuration file; else `ORCHD_CONFIG`, else `orchestratord/config.toml` in the user's
+    /// configuration folder where it exists.
+    #[arg(long, env = "ORCHD_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<Utf8PathBuf>,
+
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) addr: Option<SocketAddr>,
+
+    /// Folder of everything that is kept.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<Utf8PathBuf>,
+
+    /// Start although the event log is damaged or ends too early; what is lost stays lost.
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
+}

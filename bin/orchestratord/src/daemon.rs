@@ -1,0 +1,211 @@
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use adapter_host::AdapterHost;
+use anyhow::{Context as _, bail};
+use catalog_core::{Catalog, CatalogLimits};
+use config_schema::{Config, Pool, TokenSync};
+use event_log::{LogOptions, SegmentLog};
+use http_edge::{Access, BearerToken, EdgeLimits, EdgeOptions};
+use model_provisioner::WallClock;
+use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState};
+use orchestrator_core::Limits;
+use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    boot_clock::BootClock,
+    cli::Cli,
+    embedded_pool::{EmbeddedPool, Workshop},
+    environment::Environment,
+    event_stream::Pace,
+    models::Models,
+    openai_pool, provisioning,
+    routes,
+    signals::Signals,
+    state::AppState,
+};
+
+/// Runs the daemon until it is told to end.
+pub(crate) async fn run(cli: &Cli, environment: &Environment, config: Config) -> anyhow::Result<()> {
+    let access = access(&config)?;
+    http_edge::check_bind(config.server.addr, matches!(access, Access::Token(_)))?;
+    let mut signals = Signals::new()?;
+    let data_dir = environment.data_dir(&config)?;
+    let _lock = DataDir::lock(&data_dir).context("cannot use the data directory")?;
+    let listener = TcpListener::bind(config.server.addr)
+        .await
+        .with_context(|| format!("cannot listen on {}; set server.addr", config.server.addr))?;
+    let addr = listener.local_addr()?;
+
+    let clock = Arc::new(BootClock::new());
+    let wall = Arc::clone(&clock);
+    let now_ms: WallClock = Arc::new(move || wall.wall_ms());
+    let store = Arc::new(
+        SqliteStore::open(&data_dir.join("store.sqlite"), SqliteOptions::default())
+            .context("cannot open the store")?,
+    );
+    let log_options = LogOptions {
+        segment_bytes: config.store.segment_bytes,
+        accept_loss: cli.accept_loss,
+        ..LogOptions::default()
+    };
+    let events = Arc::new(
+        SegmentLog::open(&data_dir.join("events"), log_options).context("cannot open the event log")?,
+    );
+    let catalog = Catalog::open(Arc::clone(&store) as _, CatalogLimits::default())
+        .await
+        .context("cannot read the catalog")?;
+    let catalog = Arc::new(catalog);
+    let models = Arc::new(Models::new(Arc::clone(&catalog), &config, Arc::clone(&now_ms)));
+    let host = AdapterHost::default();
+    let orchestrator = Orchestrator::start(Parts {
+        options: options(&config),
+        clock,
+        journal: store,
+        events,
+        models: Arc::clone(&models) as _,
+        meter: Arc::clone(&models) as _,
+        host: host.clone(),
+    })
+    .await
+    .context("cannot take over the last run")?;
+    let orchestrator = Arc::new(orchestrator);
+
+    let workshop = Arc::new(Workshop {
+        orchestrator: Arc::clone(&orchestrator),
+        host,
+        models,
+        catalog: Arc::clone(&catalog),
+        provisioner: provisioning::provisioner(environment, &config, &data_dir, catalog, now_ms)?,
+    });
+    let mut background = JoinSet::new(); // dropping it ends what brings pools up
+    open_pools(&config, &workshop, addr, &mut background)?;
+
+    let stop = CancellationToken::new();
+    let state = AppState {
+        orchestrator: Arc::clone(&orchestrator),
+        pace: Pace {
+            heartbeat: Duration::from_millis(config.stream.heartbeat_ms),
+            metrics: Duration::from_millis(config.stream.metrics_interval_ms),
+        },
+        profile: config.profile.name(),
+    };
+    let edge = EdgeOptions { limits: limits(&config), ..EdgeOptions::new(access) };
+    announce(&format!("orchestratord listens on http://{addr}"));
+    tracing::info!(event = "listening", addr = %addr, data_dir = %data_dir);
+    let serving = http_edge::serve(listener, routes::router(state), edge, stop.clone());
+    let mut serving = std::pin::pin!(serving);
+    let failed = orchestrator.failed();
+    tokio::select! {
+        _drained = &mut serving => {}
+        () = signals.next() => {
+            tracing::info!(event = "stopping", "told to end");
+            let drain = Duration::from_millis(config.server.drain_deadline_ms);
+            let ending = async {
+                orchestrator.shut_down(drain).await;
+                stop.cancel();
+            };
+            tokio::select! {
+                _both = async { tokio::join!(ending, &mut serving) } => {}
+                () = signals.next() => bail!("told to end a second time: what ran goes on at the next start"),
+            }
+        }
+        () = failed.cancelled() => {}
+    }
+    if let Some(failure) = orchestrator.failure() {
+        bail!("the store failed: {failure}");
+    }
+    Ok(())
+}
+
+fn open_pools(
+    config: &Config,
+    workshop: &Arc<Workshop>,
+    addr: std::net::SocketAddr,
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    for (id, pool) in &config.pools {
+        match pool {
+            Pool::Candle(candle) => {
+                let pool = EmbeddedPool::new(id, candle, config)?;
+                let facts = pool.facts(PoolState::Provisioning, &workshop.models);
+                workshop.orchestrator.put_pool(facts);
+                let workshop = Arc::clone(workshop);
+                background.spawn(async move {
+                    workshop.bring_up(pool, |model| announce(&how_to_try(addr, model))).await;
+                });
+            }
+            Pool::OpenAi(openai) => {
+                let (attached, facts) =
+                    openai_pool::attached(id, openai, config.scheduling.idle_ms)?;
+                workshop.orchestrator.attach(attached, facts);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn options(config: &Config) -> Options {
+    let (queue, scheduling, stream) = (&config.queue, &config.scheduling, &config.stream);
+    Options {
+        queue: Limits {
+            model_capacity: queue.model_capacity.into(),
+            total_capacity: queue.total_capacity.into(),
+            batch_share_percent: u8::try_from(queue.batch_share).unwrap_or(100),
+            bytes_max: queue.bytes_max,
+            interactive_weight: NonZeroU32::new(scheduling.interactive_weight)
+                .unwrap_or(NonZeroU32::MIN),
+            ..Limits::default()
+        },
+        queue_max_ms: queue.queue_max_ms,
+        reject_backoff_ms: queue.reject_backoff_ms,
+        idle_ms: scheduling.idle_ms,
+        wall_ms: scheduling.wall_ms,
+        cancel_grace_ms: scheduling.cancel_grace_ms,
+        max_attempts: scheduling.max_attempts,
+        poison_limit: scheduling.poison_limit,
+        ring_bytes: stream.ring_bytes,
+        sync_before_show: config.store.token_sync == TokenSync::Disk,
+        subscribers_per_task: stream.subscribers_per_task,
+        subscribers_max: stream.subscribers_max,
+        reattach_ms: stream.reattach_ms,
+    }
+}
+
+/// Who may come in: everyone on this machine, or whoever has the configured token.
+fn access(config: &Config) -> anyhow::Result<Access> {
+    let Some(path) = &config.auth.token_file else {
+        return Ok(Access::Local { allowed_origins: config.cors.allowed_origins.clone() });
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("auth.token_file: cannot read {path}"))?;
+    let token = BearerToken::new(&text).with_context(|| format!("auth.token_file: {path}"))?;
+    Ok(Access::Token(token))
+}
+
+fn limits(config: &Config) -> EdgeLimits {
+    let server = &config.server;
+    EdgeLimits {
+        body_max_bytes: server.body_max_bytes,
+        header_max_bytes: server.header_max_bytes,
+        headers_max: server.headers_max,
+        body_read_timeout_ms: server.body_read_timeout_ms,
+        connections_max: server.connections_max,
+        http2_streams_max: server.http2_streams_max,
+        ..EdgeLimits::default()
+    }
+}
+
+fn how_to_try(addr: std::net::SocketAddr, model: &str) -> String {
+    format!(
+        "model {model} is ready; try it:\n  curl http://{addr}/v1/chat/completions -H 'Content-Type: \
+         application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
+         \"content\": \"Name three colors.\"}}]}}'"
+    )
+}
+
+#[expect(clippy::print_stderr, reason = "it is for the person who started the daemon")]
+fn announce(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,223 @@
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use adapter_host::{AdapterHost, EngineAdapter as _, Features, ReplicaKey, SamplingSupport};
+use anyhow::{Context as _, anyhow};
+use camino::Utf8Path;
+use catalog_core::{Alias, Catalog, Entry, ModelReference};
+use config_schema::{CandlePool, Config, Model};
+use engine_candle::{CandleConfig, CandleEngine, Vocabulary};
+use model_provisioner::{Progress, Provisioner};
+use orchestrator::{Orchestrator, PoolFacts, PoolModel, PoolState};
+use prompt::PromptModel;
+
+use crate::{
+    models::{Models, Preparation},
+    progress_line::ProgressLine,
+};
+
+/// Pause before a model that could not be had is tried again: first, and at most.
+const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
+
+/// A pool whose engine computes in this process.
+pub(crate) struct EmbeddedPool {
+    pub(crate) replica: ReplicaKey,
+    pub(crate) model_name: String,
+    pub(crate) model: Model,
+    pub(crate) pool: CandlePool,
+}
+
+impl EmbeddedPool {
+    /// The pool as the configuration describes it.
+    ///
+    /// # Errors
+    /// It does not say which one model the pool holds.
+    pub(crate) fn new(pool_id: &str, pool: &CandlePool, config: &Config) -> anyhow::Result<Self> {
+        let all: Vec<String> = config.models.keys().cloned().collect();
+        let names = pool.models.as_ref().unwrap_or(&all);
+        let [name] = names.as_slice() else {
+            return Err(anyhow!(
+                "pools.{pool_id}.models: name the one model that this pool holds; configured are: {}",
+                all.join(", ")
+            ));
+        };
+        let model = config.models.get(name).context("the configuration names this model")?;
+        Ok(Self {
+            replica: ReplicaKey::new(pool_id, "0"),
+            model_name: name.clone(),
+            model: model.clone(),
+            pool: pool.clone(),
+        })
+    }
+
+    /// What is known of the pool before its model is here.
+    pub(crate) fn facts(&self, state: PoolState, models: &Models) -> PoolFacts {
+        let id = models.pinned(&self.model_name).map(|digest| digest.to_string());
+        PoolFacts {
+            replica: self.replica.clone(),
+            state,
+            last_error: None,
+            engine: "candle".to_owned(),
+            engine_version: String::new(),
+            in_process: true,
+            slots: 1,
+            features: Features {
+                token_ids: true,
+                chat: false,
+                replay: true,
+                strict: true,
+                sampling: SamplingSupport::ALL,
+            },
+            models: id.into_iter().map(|id| self.pool_model(&id, None)).collect(),
+        }
+    }
+
+    fn pool_model(&self, id: &str, ctx_max: Option<u32>) -> PoolModel {
+        let configured = self.pool.ctx.into_iter().chain(self.model.ctx_max);
+        PoolModel {
+            id: id.into(),
+            engine_name: self.model_name.as_str().into(),
+            ctx_max: ctx_max.into_iter().chain(configured).min(),
+        }
+    }
+}
+
+/// What an embedded pool is brought up with.
+pub(crate) struct Workshop {
+    pub(crate) orchestrator: Arc<Orchestrator>,
+    pub(crate) host: AdapterHost,
+    pub(crate) models: Arc<Models>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) provisioner: Provisioner,
+}
+
+impl Workshop {
+    /// Fetches a pool's model where it is missing, loads it, and opens the pool; tries again for as long
+    /// as it takes. `on_ready` is called once.
+    pub(crate) async fn bring_up(&self, pool: EmbeddedPool, on_ready: impl FnOnce(&str)) {
+        let mut pause = RETRY.0;
+        loop {
+            match self.try_bring_up(&pool).await {
+                Ok(()) => return on_ready(&pool.model_name),
+                Err(error) => {
+                    let reason = format!("{error:#}");
+                    tracing::error!(
+                        event = "model_unavailable",
+                        model = pool.model_name,
+                        source = pool.model.source,
+                        error = reason,
+                        retry_in_s = pause.as_secs(),
+                        "the model is not to be had; fix the cause, or set [models.{}] source to a file: \
+                         reference",
+                        pool.model_name,
+                    );
+                    self.models
+                        .note(&pool.model_name, Preparation::Failed { reason: reason.clone() });
+                    let facts = pool.facts(PoolState::Backoff, &self.models);
+                    self.orchestrator.put_pool(PoolFacts { last_error: Some(reason), ..facts });
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY.1);
+        }
+    }
+
+    async fn try_bring_up(&self, pool: &EmbeddedPool) -> anyhow::Result<()> {
+        self.orchestrator.put_pool(pool.facts(PoolState::Provisioning, &self.models));
+        let entry = self.provision(pool).await?;
+        self.models.note(&pool.model_name, Preparation::Loading);
+        let id = entry.id.to_string();
+        let loading = PoolFacts {
+            models: vec![pool.pool_model(&id, None)],
+            ..pool.facts(PoolState::Preloading, &self.models)
+        };
+        self.orchestrator.put_pool(loading.clone());
+        let path = entry.files.first().context("a local model has a file")?.path.clone();
+        self.catalog.recheck_unchanged(&entry.id).await?;
+        let prompts = read_prompts(&path).await?;
+        self.models.put_prompts(&id, Arc::clone(&prompts));
+        let engine = self.load(pool, &path, prompts, &entry).await?;
+        let props = engine.props().await.context("the engine does not say what it is")?;
+        let ctx_max = props.models.first().and_then(|model| model.ctx_max);
+        self.host.bind(pool.replica.clone(), Arc::new(engine));
+        self.models.note(&pool.model_name, Preparation::Ready);
+        self.orchestrator.put_pool(PoolFacts {
+            state: PoolState::Ready,
+            engine: props.engine,
+            engine_version: props.engine_version,
+            slots: props.slots,
+            features: props.features,
+            models: vec![pool.pool_model(&id, ctx_max)],
+            ..loading
+        });
+        Ok(())
+    }
+
+    async fn provision(&self, pool: &EmbeddedPool) -> anyhow::Result<Arc<Entry>> {
+        let reference: ModelReference = pool.model.source.parse()?;
+        let names = std::iter::once(&pool.model_name).chain(&pool.model.aliases);
+        let aliases: Vec<Alias> = names.map(|name| name.parse()).collect::<Result<_, _>>()?;
+        let expected = self.models.pinned(&pool.model_name);
+        let line = ProgressLine::new(&pool.model_name);
+        let progress = |progress: Progress| {
+            line.show(&progress);
+            if let Progress::Fetching { bytes_done, bytes_total } = progress {
+                let fetching = Preparation::Fetching { bytes_done, bytes_total };
+                self.models.note(&pool.model_name, fetching);
+            }
+        };
+        let ensured = self.provisioner.ensure(&reference, expected, &aliases, &progress).await;
+        line.finish();
+        ensured.map_err(anyhow::Error::new).with_context(|| match expected {
+            Some(digest) => format!("{} with {digest}", pool.model.source),
+            None => pool.model.source.clone(),
+        })
+    }
+
+    async fn load(
+        &self,
+        pool: &EmbeddedPool,
+        path: &Utf8Path,
+        prompts: Arc<PromptModel>,
+        entry: &Entry,
+    ) -> anyhow::Result<CandleEngine> {
+        let configured = pool.pool.threads.and_then(|threads| usize::try_from(threads).ok());
+        let threads = configured
+            .and_then(NonZeroUsize::new)
+            .or_else(|| std::thread::available_parallelism().ok())
+            .unwrap_or(NonZeroUsize::MIN);
+        let mut config = CandleConfig::new(pool.model_name.clone(), threads);
+        let limits = pool.pool.ctx.into_iter().chain(pool.model.ctx_max);
+        config.ctx_max = limits.fold(config.ctx_max, u32::min);
+        if let Some(wanted) = pool.pool.ctx {
+            config.ctx_max = wanted;
+        }
+        CandleEngine::load(path.to_owned(), Arc::new(PromptVocabulary(prompts)), config, |_| {})
+            .await
+            .with_context(|| format!("cannot load {}", entry.id))
+    }
+}
+
+/// Reads a model's tokenizer and template from its file.
+async fn read_prompts(path: &Utf8Path) -> anyhow::Result<Arc<PromptModel>> {
+    let path = path.to_owned();
+    let read = move || -> anyhow::Result<Arc<PromptModel>> {
+        let mut file = std::fs::File::open(&path).with_context(|| format!("cannot open {path}"))?;
+        let header = gguf::Header::read(&mut file)?;
+        Ok(Arc::new(PromptModel::from_gguf(&header)?))
+    };
+    tokio::task::spawn_blocking(read).await.context("reading the model's header failed")?
+}
+
+
+/// The model's own tokenizer tells the engine what its tokens stand for.
+struct PromptVocabulary(Arc<PromptModel>);
+
+impl Vocabulary for PromptVocabulary {
+    fn token_bytes(&self, id: u32) -> &[u8] {
+        self.0.token_bytes(id).unwrap_or_default()
+    }
+
+    fn ends_generation(&self, id: u32) -> bool {
+        self.0.is_end_of_generation(id)
+    }
+}

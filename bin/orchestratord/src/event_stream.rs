@@ -1,0 +1,173 @@
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use api_types::{EventKind, MetricsEvent, PreparationView};
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use orchestrator::{Delivery, Subscription};
+use tokio::time::{Instant, Sleep};
+
+/// Reconnection time told to clients, in milliseconds.
+const RETRY_MS: u64 = 1000;
+
+/// How a stream is paced.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Silence after which a comment is sent.
+    pub(crate) heartbeat: Duration,
+    /// Pause between two `metrics` events of a task that waits.
+    pub(crate) metrics: Duration,
+}
+
+/// A task's events as the body of an answer. Dropping it is a disconnect.
+pub(crate) struct EventStream {
+    subscription: Subscription,
+    shape: Shape,
+    pace: Pace,
+    opening: Option<Bytes>,
+    /// Fires for heartbeats and, while the task waits, for `metrics`.
+    timer: Pin<Box<Sleep>>,
+    last_output: Instant,
+    last_waiting: Option<(u64, u64)>,
+    preparation: Box<dyn Fn() -> PreparationView + Send>,
+    over: bool,
+}
+
+/// In whose words events are sent.
+pub(crate) enum Shape {
+    /// The native ones; the name of the `error` event is the client's choice.
+    Native { error_event: String },
+}
+
+impl EventStream {
+    pub(crate) fn new(
+        subscription: Subscription,
+        shape: Shape,
+        pace: Pace,
+        preparation: Box<dyn Fn() -> PreparationView + Send>,
+    ) -> Self {
+        let opening = match &shape {
+            Shape::Native { .. } => opening(),
+        };
+        let first = if matches!(shape, Shape::Native { .. }) { Duration::ZERO } else { pace.heartbeat };
+        Self {
+            subscription,
+            shape,
+            pace,
+            opening: Some(opening),
+            timer: Box::pin(tokio::time::sleep(first)),
+            last_output: Instant::now(),
+            last_waiting: None,
+            preparation,
+            over: false,
+        }
+    }
+
+    fn show(&mut self, delivery: Delivery) -> Bytes {
+        match (&mut self.shape, delivery) {
+            (Shape::Native { .. }, Delivery::Events(events) | Delivery::Notice(events)) => events,
+            (Shape::Native { error_event }, Delivery::Terminal(terminal)) => {
+                self.over = true;
+                let is_error = terminal.name == EventKind::Error.name();
+                let name = if is_error { error_event.as_str() } else { &terminal.name };
+                let mut event = Vec::new();
+                sse::write_event(&mut event, Some(terminal.id), Some(name), terminal.data.as_bytes());
+                event.into()
+            }
+        }
+    }
+
+    /// What the timer asks for: how the task waits, or a sign of life.
+    fn overdue(&mut self) -> Option<Bytes> {
+        let waiting = self.subscription.waiting();
+        let is_native = matches!(self.shape, Shape::Native { .. });
+        if is_native && waiting.is_some() && waiting != self.last_waiting {
+            self.last_waiting = waiting;
+            let (position, depth) = waiting?;
+            let preparation = (self.preparation)();
+            let metrics = MetricsEvent {
+                queue_position: Some(position),
+                queue_depth: Some(depth),
+                preparation: (!preparation.steps.is_empty()).then_some(preparation),
+                ..MetricsEvent::default()
+            };
+            let data = serde_json::to_vec(&metrics).expect("wire types are JSON");
+            let mut event = Vec::new();
+            sse::write_event(&mut event, None, Some(EventKind::Metrics.name()), &data);
+            return Some(event.into());
+        }
+        (self.last_output.elapsed() >= self.pace.heartbeat)
+            .then(|| Bytes::from_static(b": still here\n\n"))
+    }
+
+    fn rearm(&mut self) {
+        let silence = self.last_output.elapsed();
+        let until_heartbeat = self.pace.heartbeat.saturating_sub(silence);
+        let is_native = matches!(self.shape, Shape::Native { .. });
+        let waits = is_native && self.subscription.waiting().is_some();
+        let pause = if waits { until_heartbeat.min(self.pace.metrics) } else { until_heartbeat };
+        self.timer.as_mut().reset(Instant::now() + pause.max(Duration::from_millis(1)));
+    }
+}
+
+/// The first bytes of a native stream: how soon to come back.
+pub(crate) fn opening() -> Bytes {
+    let mut bytes = Vec::new();
+    sse::write_retry(&mut bytes, RETRY_MS);
+    bytes.into()
+}
+
+impl Body for EventStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        if let Some(opening) = this.opening.take() {
+            return Poll::Ready(Some(Ok(Frame::data(opening))));
+        }
+        if this.over {
+            return Poll::Ready(None);
+        }
+        loop {
+            match this.subscription.poll_next(cx) {
+                Poll::Ready(Some(Ok(delivery))) => {
+                    let bytes = this.show(delivery);
+                    if !bytes.is_empty() {
+                        this.last_output = Instant::now();
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
+                    if this.over {
+                        return Poll::Ready(None);
+                    }
+                    continue;
+                }
+                // A damaged log is in the daemon's own log; the client sees a broken stream and may ask
+                // for the task.
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::error!(error = %error, "a task's events cannot be read");
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {}
+            }
+            std::task::ready!(this.timer.as_mut().poll(cx));
+            let bytes = this.overdue();
+            if bytes.is_some() {
+                this.last_output = Instant::now();
+            }
+            this.rearm();
+            if let Some(bytes) = bytes {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+    }
+}
+

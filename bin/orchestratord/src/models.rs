@@ -1,0 +1,318 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, RwLock},
+};
+
+use adapter_host::EngineModel;
+use api_types::{ModelView, PreparationStep, PreparationView, StepStatus};
+use async_trait::async_trait;
+use catalog_core::{
+    Alias, Catalog, CatalogId, Entry, EntryState, ModelDigest, ResolveError, TakenAlias,
+};
+use config_schema::{Config, Model};
+use orchestrator::{
+    ModelDirectory, ModelFacts, ModelRefusal, PoolModel, PromptMeter, PromptRefusal, PromptText,
+};
+use prompt::{PromptError, PromptModel};
+
+/// Prompts longer than this are rendered on a thread of their own, so that they hold nobody up.
+const INLINE_PROMPT_BYTES: usize = 16 * 1024;
+
+/// Answer length for models that no section of the configuration speaks of.
+const MAX_TOKENS_DEFAULT: u32 = 1024;
+
+/// The models of the configuration and the catalog, as admission asks for them.
+pub(crate) struct Models {
+    catalog: Arc<Catalog>,
+    configured: BTreeMap<String, ConfiguredModel>,
+    default_model: Option<String>,
+    prompts: RwLock<HashMap<String, Arc<PromptModel>>>,
+    now_ms: model_provisioner::WallClock,
+}
+
+struct ConfiguredModel {
+    model: Model,
+    digest: Option<ModelDigest>,
+    state: Mutex<Preparation>,
+}
+
+/// How far a configured model is.
+#[derive(Debug, Clone)]
+pub(crate) enum Preparation {
+    /// Its bytes are on their way.
+    Fetching { bytes_done: u64, bytes_total: Option<u64> },
+    /// Its bytes are here; the engine reads them.
+    Loading,
+    /// It answers.
+    Ready,
+    /// It is not to be had now.
+    Failed { reason: String },
+}
+
+impl Models {
+    pub(crate) fn new(
+        catalog: Arc<Catalog>,
+        config: &Config,
+        now_ms: model_provisioner::WallClock,
+    ) -> Self {
+        let configured = config.models.iter().map(|(id, model)| {
+            let digest =
+                model.sha256.as_deref().and_then(|hex| ModelDigest::from_hex(hex).ok());
+            let state = Preparation::Fetching { bytes_done: 0, bytes_total: None };
+            let configured =
+                ConfiguredModel { model: model.clone(), digest, state: Mutex::new(state) };
+            (id.clone(), configured)
+        });
+        Self {
+            catalog,
+            configured: configured.collect(),
+            default_model: config.catalog.default_model.clone(),
+            prompts: RwLock::default(),
+            now_ms,
+        }
+    }
+
+    /// The digest that the configuration pins for a model.
+    pub(crate) fn pinned(&self, model: &str) -> Option<ModelDigest> {
+        self.configured.get(model).and_then(|configured| configured.digest)
+    }
+
+    /// Says how far a configured model is.
+    pub(crate) fn note(&self, model: &str, preparation: Preparation) {
+        if let Some(configured) = self.configured.get(model) {
+            *configured.state.lock().expect("no holder panics") = preparation;
+        }
+    }
+
+    /// Makes a model's own tokenizer and template available.
+    pub(crate) fn put_prompts(&self, model_id: &str, prompts: Arc<PromptModel>) {
+        self.prompts.write().expect("no holder panics").insert(model_id.to_owned(), prompts);
+    }
+
+    fn configured(&self, model_ref: &str) -> Option<(&str, &ConfiguredModel)> {
+        let by_name = |(id, configured): &(&String, &ConfiguredModel)| {
+            id.as_str() == model_ref
+                || configured.model.aliases.iter().any(|alias| alias == model_ref)
+                || configured.digest.is_some_and(|digest| digest.to_string() == model_ref)
+        };
+        self.configured.iter().find(by_name).map(|(id, configured)| (id.as_str(), configured))
+    }
+
+    fn configured_of(&self, id: &CatalogId) -> Option<&ConfiguredModel> {
+        let found = self.configured.iter().find(|(name, configured)| {
+            let by_digest = configured.digest.is_some() && configured.digest == id.digest();
+            by_digest || self.catalog.find(name).is_some_and(|entry| entry.id == *id)
+        });
+        found.map(|(_, configured)| configured)
+    }
+
+    fn facts_of(&self, entry: &Entry) -> ModelFacts {
+        let configured = self.configured_of(&entry.id);
+        let own_ctx = entry.ctx_max.and_then(|ctx| u32::try_from(ctx).ok());
+        let limit = configured.and_then(|configured| configured.model.ctx_max);
+        ModelFacts {
+            id: entry.id.to_string().into(),
+            digest: entry.id.digest().map(|digest| digest.to_string().into()),
+            ctx_max: own_ctx.into_iter().chain(limit).min(),
+            max_tokens_default: configured
+                .map_or(MAX_TOKENS_DEFAULT, |configured| configured.model.max_tokens_default),
+            preparation: configured.map(ConfiguredModel::view).unwrap_or_default(),
+        }
+    }
+}
+
+impl ConfiguredModel {
+    fn view(&self) -> PreparationView {
+        let step = |id: &str, kind: &str, status, done, total| PreparationStep {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            status,
+            estimated_ms: None,
+            bytes_total: total,
+            bytes_done: done,
+        };
+        let steps = match &*self.state.lock().expect("no holder panics") {
+            Preparation::Ready => Vec::new(),
+            Preparation::Fetching { bytes_done, bytes_total } => vec![
+                step("fetch", "model_fetch", StepStatus::Running, Some(*bytes_done), *bytes_total),
+                step("warm_up", "pool_warmup", StepStatus::Pending, None, None),
+            ],
+            Preparation::Loading => vec![
+                step("fetch", "model_fetch", StepStatus::Completed, None, None),
+                step("warm_up", "pool_warmup", StepStatus::Running, None, None),
+            ],
+            Preparation::Failed { .. } => {
+                vec![step("fetch", "model_fetch", StepStatus::Failed, None, None)]
+            }
+        };
+        PreparationView { steps }
+    }
+
+    /// The model while its catalog entry is not there.
+    fn unregistered(&self, name: &str) -> Result<ModelFacts, ModelRefusal> {
+        let not_available = |missing: String| ModelRefusal::NotAvailable {
+            model: name.to_owned(),
+            missing,
+            retriable: true,
+        };
+        if let Preparation::Failed { reason } = &*self.state.lock().expect("no holder panics") {
+            return Err(not_available(reason.clone()));
+        }
+        let Some(digest) = self.digest else {
+            return Err(not_available("its file is being read for the first time".to_owned()));
+        };
+        Ok(ModelFacts {
+            id: digest.to_string().into(),
+            digest: Some(digest.to_string().into()),
+            ctx_max: self.model.ctx_max,
+            max_tokens_default: self.model.max_tokens_default,
+            preparation: self.view(),
+        })
+    }
+}
+
+#[async_trait]
+impl ModelDirectory for Models {
+    fn resolve(&self, model_ref: &str) -> Result<ModelFacts, ModelRefusal> {
+        match self.catalog.resolve(model_ref) {
+            Ok(entry) => Ok(self.facts_of(&entry)),
+            Err(ResolveError::UnknownModel { model }) => match self.configured(model_ref) {
+                Some((name, configured)) => configured.unregistered(name),
+                None => Err(ModelRefusal::Unknown(model)),
+            },
+            Err(ResolveError::Retired { id }) => Err(ModelRefusal::Retired(id.to_string())),
+            Err(ResolveError::OutOfService { id, reason }) => Err(ModelRefusal::NotAvailable {
+                model: id.to_string(),
+                missing: reason,
+                retriable: false,
+            }),
+        }
+    }
+
+    fn default_model(&self) -> Option<String> {
+        self.default_model.clone()
+    }
+
+    async fn attach(&self, pool_id: &str, models: &[EngineModel]) -> Vec<PoolModel> {
+        let mut attached = Vec::new();
+        for model in models {
+            let ctx_max = model.ctx_max.map(u64::from);
+            let entry = match Entry::remote(pool_id, &model.name, ctx_max, (self.now_ms)()) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    tracing::warn!(pool_id, model = model.name, %error, "the model is left out");
+                    continue;
+                }
+            };
+            let id = entry.id.clone();
+            // A name that an alias cannot be, or that is taken, is reached by its id.
+            let alias: Vec<Alias> = model.name.parse().into_iter().collect();
+            let is_known = self.catalog.get(&id).is_some_and(|known| known.ctx_max == ctx_max);
+            if !is_known
+                && let Err(error) = self.catalog.register(entry, &alias, TakenAlias::Keep).await
+            {
+                tracing::warn!(pool_id, model = model.name, %error, "the model is left out");
+                continue;
+            }
+            attached.push(PoolModel {
+                id: id.to_string().into(),
+                engine_name: model.name.as_str().into(),
+                ctx_max: model.ctx_max,
+            });
+        }
+        attached
+    }
+
+    fn list(&self) -> Vec<ModelView> {
+        let mut views: Vec<ModelView> = self
+            .catalog
+            .list()
+            .into_iter()
+            .map(|listed| ModelView {
+                id: listed.entry.id.to_string(),
+                aliases: listed.aliases.iter().map(ToString::to_string).collect(),
+                source_ref: listed.entry.source_ref.clone(),
+                state: match listed.entry.state {
+                    EntryState::Active => "Active".to_owned(),
+                    EntryState::Retired => "Retired".to_owned(),
+                },
+                verified: listed.entry.id.digest().is_some(),
+                architecture: listed.entry.architecture.clone(),
+                quant: listed.entry.quant.clone(),
+                ctx_max: listed.entry.ctx_max.and_then(|ctx| u32::try_from(ctx).ok()),
+                size_bytes: listed.entry.id.digest().map(|_| listed.entry.size_bytes),
+                pools: Vec::new(),
+                ready_replicas: 0,
+            })
+            .collect();
+        for (name, configured) in &self.configured {
+            let Some(digest) = configured.digest else { continue };
+            if self.catalog.get(&CatalogId::Digest(digest)).is_none() {
+                views.push(ModelView {
+                    id: digest.to_string(),
+                    aliases: std::iter::once(name).chain(&configured.model.aliases).cloned().collect(),
+                    source_ref: configured.model.source.clone(),
+                    state: "Active".to_owned(),
+                    verified: false,
+                    architecture: None,
+                    quant: None,
+                    ctx_max: configured.model.ctx_max,
+                    size_bytes: None,
+                    pools: Vec::new(),
+                    ready_replicas: 0,
+                });
+            }
+        }
+        views.sort_by(|one, other| one.id.cmp(&other.id));
+        views
+    }
+}
+
+#[async_trait]
+impl PromptMeter for Models {
+    async fn render(
+        &self,
+        model_id: &str,
+        prompt: PromptText<'_>,
+    ) -> Result<Option<Arc<[u32]>>, PromptRefusal> {
+        let model = self.prompts.read().expect("no holder panics").get(model_id).cloned();
+        let Some(model) = model else { return Ok(None) };
+        let (bytes, owned) = match prompt {
+            PromptText::Text(text) => (text.len(), OwnedPrompt::Text(text.to_owned())),
+            PromptText::Messages(messages) => {
+                let bytes = messages.iter().map(|message| message.content.len()).sum();
+                let message = |message: &adapter_host::ChatMessage| {
+                    prompt::ChatMessage::new(&message.role, &message.content)
+                };
+                (bytes, OwnedPrompt::Messages(messages.iter().map(message).collect()))
+            }
+        };
+        let render = move || render(&model, &owned);
+        let rendered = if bytes <= INLINE_PROMPT_BYTES {
+            render()
+        } else {
+            tokio::task::spawn_blocking(render).await.unwrap_or_else(|_panic| {
+                Err(PromptRefusal::Refused("rendering it failed".to_owned()))
+            })
+        };
+        rendered.map(|ids| Some(ids.into()))
+    }
+}
+
+enum OwnedPrompt {
+    Text(String),
+    Messages(Vec<prompt::ChatMessage>),
+}
+
+fn render(model: &PromptModel, prompt: &OwnedPrompt) -> Result<Vec<u32>, PromptRefusal> {
+    match prompt {
+        OwnedPrompt::Text(text) => Ok(model.encode_prompt(text)),
+        OwnedPrompt::Messages(messages) => {
+            let text = model.render_chat(messages, true).map_err(|error| match error {
+                PromptError::NoTemplate => PromptRefusal::NoTemplate,
+                other => PromptRefusal::Refused(other.to_string()),
+            })?;
+            Ok(model.encode_prompt(&text))
+        }
+    }
+}

@@ -1,0 +1,68 @@
+use std::sync::Arc;
+
+use adapter_host::{Features, ReplicaKey, SamplingSupport};
+use anyhow::Context as _;
+use config_schema::OpenAiPool;
+use engine_openai::{ApiKey, OpenAiAdapter, OpenAiConfig, SamplingDialect};
+use orchestrator::{AttachedPool, PoolFacts, PoolState};
+
+/// Longest wait for a connection to an attached engine.
+const CONNECT_TIMEOUT_MS: u64 = 5000;
+
+/// An attached engine as the configuration describes it, and what is known of it before it was asked.
+///
+/// # Errors
+/// The key cannot be read, or the address is none.
+pub(crate) fn attached(
+    pool_id: &str,
+    pool: &OpenAiPool,
+    idle_ms: u64,
+) -> anyhow::Result<(AttachedPool, PoolFacts)> {
+    let api_key = match &pool.key_file {
+        None => None,
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("pools.{pool_id}.key_file: cannot read {path}"))?;
+            Some(ApiKey::new(text.trim()))
+        }
+    };
+    let adapter = OpenAiAdapter::new(OpenAiConfig {
+        base_url: pool.url.clone(),
+        api_key,
+        connect_timeout_ms: CONNECT_TIMEOUT_MS,
+        // A server may send its head with the first token, so reading the prompt counts.
+        first_byte_timeout_ms: idle_ms,
+        slots: pool.slots,
+        ctx_max: pool.ctx,
+        chunk_is_token: pool.chunk_is_token,
+        strict: pool.strict,
+        dialect: dialect(pool.dialect),
+    })
+    .with_context(|| format!("pools.{pool_id}"))?;
+    let replica = ReplicaKey::new(pool_id, "0");
+    let facts = PoolFacts {
+        replica: replica.clone(),
+        state: PoolState::Backoff,
+        last_error: Some("not asked yet".to_owned()),
+        engine: "openai".to_owned(),
+        engine_version: String::new(),
+        in_process: false,
+        slots: pool.slots,
+        features: Features {
+            chat: true,
+            strict: pool.strict,
+            sampling: SamplingSupport::default(),
+            ..Features::default()
+        },
+        models: Vec::new(),
+    };
+    Ok((AttachedPool { replica, adapter: Arc::new(adapter) }, facts))
+}
+
+fn dialect(configured: config_schema::SamplingDialect) -> SamplingDialect {
+    match configured {
+        config_schema::SamplingDialect::Standard => SamplingDialect::Standard,
+        config_schema::SamplingDialect::Vllm => SamplingDialect::Vllm,
+        config_schema::SamplingDialect::LlamaCpp => SamplingDialect::LlamaCpp,
+    }
+}

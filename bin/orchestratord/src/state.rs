@@ -1,0 +1,39 @@
+use std::sync::Arc;
+
+use api_types::PreparationView;
+use http_edge::Problem;
+use orchestrator::{Orchestrator, Refusal, TaskRow};
+
+use crate::event_stream::Pace;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct AppState {
+    pub(crate) orchestrator: Arc<Orchestrator>,
+    pub(crate) pace: Pace,
+    pub(crate) profile: &'static str,
+}
+
+impl AppState {
+    /// Work that must be done before a task can run; nothing once it has ended.
+    pub(crate) fn preparation_of(&self, row: &TaskRow) -> PreparationView {
+        if row.end.is_some() {
+            return PreparationView::default();
+        }
+        self.orchestrator.preparation(&row.spec.model_id)
+    }
+}
+
+/// A refusal as an answer.
+pub(crate) fn problem(refusal: &Refusal, correlation_id: &str) -> Problem {
+    if let Refusal::Store(_) | Refusal::Events(_) = refusal {
+        let mut chain = vec![refusal.to_string()];
+        let mut source = std::error::Error::source(refusal);
+        while let Some(cause) = source {
+            chain.push(cause.to_string());
+            source = cause.source();
+        }
+        tracing::error!(correlation_id, error = chain.join(": "), "a request failed");
+    }
+    Problem::from(refusal.body(correlation_id))
+}

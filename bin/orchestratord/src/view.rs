@@ -1,0 +1,126 @@
+use api_types::{AttemptView, Links, PreparationView, TaskAccepted, TaskView, Usage};
+use jiff::Timestamp;
+use orchestrator::{Accepted, Outcome, TaskRow};
+use orchestrator_core::TaskId;
+use serde_json::json;
+
+/// A task as the API shows it.
+pub(crate) fn task_view(
+    row: TaskRow,
+    queue_position: Option<u64>,
+    last_event_id: u64,
+    preparation: PreparationView,
+    with_prompt: bool,
+) -> TaskView {
+    let spec = &row.spec;
+    let prompt_tokens = row.prompt_ids.as_ref().map(|ids| ids.len() as u64);
+    let generated = row.progress.attempts.last().map_or(0, |attempt| attempt.tokens);
+    let usage = match &row.end {
+        Some(end) => Usage { tokens_in: end.tokens_in, tokens_out: end.tokens_out },
+        None => Usage { tokens_in: prompt_tokens, tokens_out: Some(generated) },
+    };
+    let prompt = with_prompt.then(|| match (&spec.prompt, &spec.messages) {
+        (Some(prompt), _) => json!(prompt),
+        (None, messages) => json!(messages),
+    });
+    let attempts = row.progress.attempts.iter().map(|attempt| AttemptView {
+        attempt_id: attempt.id.to_string(),
+        pool_id: attempt.pool_id.clone(),
+        replica_id: attempt.replica_id.clone(),
+        engine: attempt.engine.clone(),
+        engine_version: attempt.engine_version.clone(),
+        model_digest: attempt.model_digest.clone(),
+        seed: spec.sampling.seed,
+        started_at: instant(attempt.started_at_ms),
+        ended_at: attempt.ended_at_ms.map(instant),
+        outcome: attempt.outcome.map(|outcome| outcome_name(outcome).to_owned()),
+        tokens: attempt.tokens,
+    });
+    TaskView {
+        task_id: row.id.to_string(),
+        status: row.state,
+        model_ref: spec.model_ref.clone(),
+        model_id: spec.model_id.clone(),
+        priority: spec.priority,
+        request_digest: spec.request_digest.clone(),
+        parameters: json!({
+            "max_tokens": spec.max_tokens,
+            "deadline_ms": spec.deadline_ms,
+            "sampling": spec.sampling,
+            "stop": spec.stop,
+            "determinism": spec.determinism,
+            "failover": spec.failover,
+            "cancel_on_disconnect": spec.cancel_when_alone_ms.is_some(),
+        }),
+        client_ref: spec.client_ref.clone(),
+        metadata: (!spec.metadata.is_empty()).then(|| spec.metadata.clone()),
+        queue_position,
+        predicted_start_ms: None,
+        predicted_end_ms: None,
+        admitted_at: instant(spec.admitted_at_ms),
+        started_at: row.progress.started_at_ms.map(instant),
+        ended_at: row.end.as_ref().map(|end| instant(end.ended_at_ms)),
+        deadline_at: deadline_at(&row),
+        attempts: attempts.collect(),
+        usage,
+        error: row.end.as_ref().and_then(|end| end.error.clone()),
+        last_event_id,
+        correlation_id: spec.correlation_id.clone(),
+        preparation,
+        links: links(row.id),
+        prompt,
+    }
+}
+
+/// The 202 of a task.
+pub(crate) fn accepted_view(accepted: &Accepted) -> TaskAccepted {
+    let task = &accepted.task;
+    let Links { events_url, status_url, cancel_url } = links(task.id);
+    TaskAccepted {
+        task_id: task.id.to_string(),
+        status: task.state,
+        queue_position: accepted.queue_position,
+        predicted_start_ms: None,
+        predicted_end_ms: None,
+        admitted_at: instant(task.spec.admitted_at_ms),
+        deadline_at: deadline_at(task),
+        events_url,
+        status_url,
+        cancel_url,
+        preparation: accepted.preparation.clone(),
+    }
+}
+
+fn deadline_at(row: &TaskRow) -> Option<String> {
+    row.spec.deadline_ms.map(|ms| instant(row.spec.admitted_at_ms.saturating_add(ms)))
+}
+
+/// Where to go from a task.
+pub(crate) fn links(id: TaskId) -> Links {
+    Links {
+        events_url: format!("/v2/tasks/{id}/events"),
+        status_url: format!("/v2/tasks/{id}"),
+        cancel_url: format!("/v2/tasks/{id}/cancel"),
+    }
+}
+
+fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Completed => "completed",
+        Outcome::Canceled => "canceled",
+        Outcome::Expired => "expired",
+        Outcome::Refused => "refused",
+        Outcome::Lost => "lost",
+        Outcome::Mismatch => "mismatch",
+        Outcome::Interrupted => "interrupted",
+    }
+}
+
+/// An instant of the wall clock as RFC 3339 in UTC.
+fn instant(ms: u64) -> String {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(Timestamp::MAX)
+        .to_string()
+}
