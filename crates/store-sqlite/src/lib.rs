@@ -1,1 +1,35 @@
 //! Records in SQLite: tasks, idempotency, catalog index.
+//!
+//! [`SqliteStore`] keeps all of them in one file. Each port that it implements is a feature: `journal` is
+//! [`orchestrator::Journal`](https://docs.rs/orchestrator), `catalog` is `catalog_core::CatalogStore`.
+//! [`DataDir`] is the directory around it, which one process at a time may hold.
+//!
+//! What holds:
+//! - one thread writes, and what waits for it goes into one transaction with one fsync; each part of such
+//!   a transaction is kept or refused on its own;
+//! - reads have a thread and a connection of their own, see every write that was answered, and never wait
+//!   for an fsync;
+//! - after an fsync failed, every write fails: what is on the device is not known any more;
+//! - a file of a newer schema is left alone; one of an older schema is copied beside itself first.
+
+#[cfg(feature = "catalog")]
+mod catalog;
+mod data_dir;
+mod fault;
+#[cfg(feature = "journal")]
+mod journal;
+mod open;
+mod options;
+mod reader;
+mod schema;
+mod store;
+#[cfg(feature = "journal")]
+mod task_records;
+#[cfg(feature = "journal")]
+mod task_rows;
+mod writer;
+
+pub use data_dir::{DataDir, DataDirError};
+pub use open::OpenError;
+pub use options::SqliteOptions;
+pub use store::{CommitStats, SqliteStore};
