@@ -98,16 +98,17 @@ impl Download {
             return Ok(there);
         }
         let mut partial = self.open_partial().await?;
-        let mut resumed_from_disk = partial.len() > 0;
+        let mut is_second_try = false;
         loop {
             partial = self.transfer_all(partial).await?;
             let actual = partial.sha256();
             match self.request.expected_sha256 {
                 Some(expected) if expected != actual => {
+                    let is_pieced = partial.is_pieced();
                     partial.delete().await?;
-                    if resumed_from_disk {
-                        // What lay here may have been of another file: one try from its beginning.
-                        resumed_from_disk = false;
+                    if is_pieced && !is_second_try {
+                        // The pieces may be of different files: one try in one piece.
+                        is_second_try = true;
                         partial = self.open_partial().await?;
                         continue;
                     }
@@ -166,7 +167,10 @@ impl Download {
                 partial = partial.emptied().await?;
                 total
             }
-            Answer::Rest { total } => total,
+            Answer::Rest { total } => {
+                partial = partial.pieced();
+                total
+            }
             Answer::NothingLeft => return Ok(partial),
             Answer::OtherFile => {
                 // Asked for from its beginning, it cannot end before where we are.

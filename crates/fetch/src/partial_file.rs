@@ -25,6 +25,7 @@ pub(crate) struct PartialFile {
     hasher: Sha256,
     len: u64,
     validator: Option<Arc<str>>,
+    is_pieced: bool,
 }
 
 impl PartialFile {
@@ -51,8 +52,15 @@ impl PartialFile {
                 Err(TryLockError::WouldBlock) => return Err(FetchError::Busy { path }),
                 Err(TryLockError::Error(source)) => return Err(FetchError::Disk { path, source }),
             }
-            let mut partial =
-                Self { target, url_digest, file, hasher: Sha256::new(), len: 0, validator: None };
+            let mut partial = Self {
+                target,
+                url_digest,
+                file,
+                hasher: Sha256::new(),
+                len: 0,
+                validator: None,
+                is_pieced: false,
+            };
             partial.take_up().map_err(disk)?;
             Ok(partial)
         })
@@ -71,6 +79,16 @@ impl PartialFile {
 
     pub(crate) fn sha256(&self) -> [u8; 32] {
         self.hasher.clone().finalize().into()
+    }
+
+    /// Whether its bytes came with more than one answer, or may have.
+    pub(crate) fn is_pieced(&self) -> bool {
+        self.is_pieced
+    }
+
+    /// The same, once what it has is to be followed by a piece from another answer.
+    pub(crate) fn pieced(self) -> Self {
+        Self { is_pieced: self.len > 0, ..self }
     }
 
     /// The file with nothing in it.
@@ -144,6 +162,7 @@ impl PartialFile {
         }
         self.validator = lines.next().filter(|line| !line.is_empty()).map(Arc::from);
         self.len = hash_rest(&mut self.file, &mut self.hasher)?;
+        self.is_pieced = self.len > 0;
         Ok(())
     }
 
@@ -153,6 +172,7 @@ impl PartialFile {
         self.hasher = Sha256::new();
         self.len = 0;
         self.validator = None;
+        self.is_pieced = false;
         Ok(())
     }
 

@@ -72,7 +72,8 @@ impl Provisioner {
     /// stays so.
     ///
     /// # Errors
-    /// [`ProvisionError`], shared by all who asked; nothing is registered then.
+    /// [`ProvisionError`], shared by all who asked; nothing is registered then, but for a model that could
+    /// only not be given its aliases.
     pub async fn ensure(
         &self,
         reference: &ModelReference,

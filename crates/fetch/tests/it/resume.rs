@@ -191,6 +191,29 @@ async fn a_stale_part_is_thrown_away_when_the_digest_is_wrong() {
     assert_eq!(fs::read(target).unwrap(), *file.bytes);
 }
 
+/// Verifies: ORCH-185
+#[tokio::test]
+async fn pieces_of_different_files_are_thrown_away_once() {
+    let dir = tempdir().unwrap();
+    let target = dir.path().join("file");
+    let old = Flaky { etag: None, ..Flaky::new(1_000_000, &[600_000]) };
+    let mut new = old.clone();
+    new.bytes = Arc::new(content(1_000_001)[1..].to_vec());
+    new.cuts.clear();
+    let served = new.clone();
+    let server = TestServer::start(move |asked| {
+        let first = old.answers.load(Ordering::SeqCst) == 0;
+        if first { old.answer(asked) } else { served.answer(asked) }
+    })
+    .await;
+    let expected_sha256 = Some(sha256(&new.bytes));
+    let asked = FileRequest { expected_sha256, ..request(server.at("file"), target.clone()) };
+    server.fetcher().file(asked, &|_| {}).await.unwrap();
+    assert_eq!(fs::read(target).unwrap(), *new.bytes);
+    let starts: Vec<_> = server.asked().iter().map(Asked::range_start).collect();
+    assert!(starts[1] > Some(0) && starts[2].is_none() && starts.len() == 3, "{starts:?}");
+}
+
 #[tokio::test]
 async fn a_part_longer_than_the_file_is_thrown_away() {
     let dir = tempdir().unwrap();

@@ -99,6 +99,25 @@ async fn html_of_every_style_is_read() {
 }
 
 #[tokio::test]
+async fn a_page_made_to_be_slow_or_strange_offers_nothing() {
+    for part in ["<", "<a ", "<a href=\"", "<a href=&", "<a href='&#", "<!--", "<a =", "<a/", "é<é"]
+    {
+        let index = Index::start().await;
+        index.put_page(&part.repeat(300_000));
+        let world = World::new(std::slice::from_ref(&index.url)).await;
+        let outcome = world.ensure(REFERENCE, None).await;
+        assert!(not_found(&outcome).contains("this version"), "{part}");
+    }
+    for page in ["", "{", "[]", "{\"files\": 1}", &"[".repeat(100_000)] {
+        let index = Index::start().await;
+        let page = page.to_owned();
+        index.put(PROJECT, move |_| answer(200, "application/vnd.pypi.simple.v1+json", &page));
+        let world = World::new(std::slice::from_ref(&index.url)).await;
+        assert!(not_found(&world.ensure(REFERENCE, None).await).contains("this version"));
+    }
+}
+
+#[tokio::test]
 async fn a_wheel_for_any_machine_goes_before_the_others_and_all_are_searched() {
     let bytes = model("one");
     let (without, with) = (wheel(&[("other", b"x")]), wheel(&[(MEMBER, &bytes)]));

@@ -119,7 +119,7 @@ async fn an_index_leads_no_further_than_to_what_it_links() {
     assert!(other.asked().is_empty());
 }
 
-/// Verifies: ORCH-160
+/// Verifies: ORCH-193
 #[tokio::test]
 async fn without_network_the_error_names_the_model_and_its_digest() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
