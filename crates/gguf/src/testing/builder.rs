@@ -1,4 +1,4 @@
-use crate::{Array, GgmlType, Value};
+use crate::{Array, GgmlType, Metadata, Value};
 
 /// Writes a small GGUF file, well-formed unless told to lie.
 ///
@@ -68,6 +68,12 @@ impl Builder {
             .tensor("token_embd.weight", &[32, 4], GgmlType::Q4_1)
             .tensor("blk.0.attn_norm.weight", &[32], GgmlType::F32)
             .tensor("blk.1.attn_norm.weight", &[32], GgmlType::F32)
+    }
+
+    /// A file without tensors that says what another file says.
+    pub fn with_metadata(metadata: &Metadata) -> Self {
+        let pairs = metadata.iter();
+        pairs.fold(Self::new(), |builder, (key, value)| builder.pair(key, value.clone()))
     }
 
     /// Sets the version.
