@@ -1,0 +1,4 @@
+#[cfg(test)]
+mod generation;
+#[cfg(test)]
+mod starter;
