@@ -1,1 +1,60 @@
-fn main() {}
+//! Command line of the orchestrator.
+
+mod cli;
+mod commands;
+mod failure;
+mod output;
+mod progress_note;
+mod table;
+mod task_name;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use client::{Client, ClientConfig, Token};
+
+use crate::{
+    cli::{Cli, Command},
+    failure::Failure,
+    output::Output,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("nobody else in this process installs one");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("an I/O driver and a clock are there");
+    let as_json = cli.json;
+    let result = runtime.block_on(perform(cli));
+    // A write that nobody reads must not hold the exit up.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(as_json),
+    }
+}
+
+async fn perform(cli: Cli) -> Result<(), Failure> {
+    let mut config = ClientConfig::new(cli.url);
+    if let Some(path) = &cli.token_file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Failure::TokenFile { path: path.clone(), source })?;
+        config.token = Some(Token::new(&text));
+    }
+    let client = Client::new(config)?;
+    let mut output = Output::new(cli.json);
+    match cli.command {
+        Command::Run(args) => commands::run(&client, *args, &mut output).await,
+        Command::Ps(args) => commands::ps(&client, &args, &mut output).await,
+        Command::Show { task, prompt } => commands::show(&client, &task, prompt, &mut output).await,
+        Command::Events { task, after } => {
+            commands::events(&client, &task, after, &mut output).await
+        }
+        Command::Cancel { task } => commands::cancel(&client, &task, &mut output).await,
+        Command::Status => commands::status(&client, &mut output).await,
+    }
+}

@@ -1,0 +1,129 @@
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Works with a running orchestratord: hands prompts in, shows tasks, follows them, cancels them.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Where the daemon is.
+    #[arg(long, global = true, env = "ORCHD_URL", default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+
+    /// File with the token to present.
+    #[arg(long, global = true, env = "ORCHD_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<Utf8PathBuf>,
+
+    /// Print JSON: a document, or for `run` and `events` a line per event.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done; also when the reader of the output went away
+  1    `run`: the task failed, expired or was canceled
+  2    wrong usage
+  3    the daemon cannot be reached
+  4    the daemon refused
+  5    anything else, such as an answer that cannot be read
+  130  interrupted by Ctrl-C; `run` cancels its task first";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Hand a prompt in and print the answer while it is written.
+    ///
+    /// Goes on by itself when the connection breaks or the daemon restarts. Ctrl-C cancels the task.
+    Run(Box<RunArgs>),
+    /// List tasks, newest first: those that have not ended, or all.
+    Ps(PsArgs),
+    /// Show a task.
+    Show {
+        /// A task's id, or the start or end of one.
+        task: String,
+        /// Show the prompt too.
+        #[arg(long)]
+        prompt: bool,
+    },
+    /// Print the events of a task, and follow them to its end.
+    Events {
+        /// A task's id, or the start or end of one.
+        task: String,
+        /// Print only what comes after this event.
+        #[arg(long, value_name = "EVENT", default_value_t = 0)]
+        after: u64,
+    },
+    /// Cancel a task; one that has ended stays as it is.
+    Cancel {
+        /// A task's id, or the start or end of one.
+        task: String,
+    },
+    /// Show how the daemon is: readiness, models, pools, queues.
+    Status,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The prompt; `-` reads it from the standard input, less one line end.
+    pub(crate) prompt: String,
+
+    /// Model to ask, by alias or id; else the daemon's default model.
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+
+    /// Most tokens to generate.
+    #[arg(long, value_name = "TOKENS")]
+    pub(crate) max_tokens: Option<u32>,
+
+    /// How freely to draw, 0 to 2; 0 always takes the likeliest token.
+    #[arg(long)]
+    pub(crate) temperature: Option<f32>,
+
+    /// Draw from the likeliest tokens of this total probability, up to 1.
+    #[arg(long, value_name = "PROBABILITY")]
+    pub(crate) top_p: Option<f32>,
+
+    /// Seed to draw with; else the daemon chooses one.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+
+    /// Text that ends the answer before it; can be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+
+    /// System message to put before the prompt.
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    pub(crate) system: Option<String>,
+
+    /// Let the model continue the prompt as it is, without its chat template.
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// Class to queue in.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) priority: PriorityArg,
+
+    /// Give up when the task has not ended so many milliseconds after its admission.
+    #[arg(long, value_name = "MS")]
+    pub(crate) deadline_ms: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum PriorityArg {
+    #[default]
+    Interactive,
+    Batch,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArgs {
+    /// Tasks that have ended too.
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    /// Most tasks to list.
+    #[arg(long, value_name = "TASKS", default_value_t = 50)]
+    pub(crate) limit: usize,
+}

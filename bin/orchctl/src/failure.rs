@@ -1,0 +1,115 @@
+use std::{error::Error, io, process::ExitCode};
+
+use api_types::{ErrorBody, InvalidField};
+use camino::Utf8PathBuf;
+use client::ClientError;
+use serde_json::json;
+
+/// Why the program does not end with success; its exit codes stand in `cli.rs`.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The daemon was lost while a task of ours went on.
+    #[error(
+        "lost sight of task {task_id}, which goes on; see it with `orchctl events {task_id} --after {after}`"
+    )]
+    LostSight {
+        task_id: String,
+        after: u64,
+        #[source]
+        source: ClientError,
+    },
+    #[error("task {task_id} failed: {}", body.message)]
+    TaskFailed { task_id: String, body: Box<ErrorBody> },
+    #[error("task {task_id} was canceled")]
+    TaskCanceled { task_id: String },
+    #[error("cannot read the token in {path}")]
+    TokenFile {
+        path: Utf8PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot read the prompt from the standard input")]
+    Prompt(#[source] io::Error),
+    #[error(transparent)]
+    Request(#[from] InvalidField),
+    #[error("no task begins or ends with `{text}` among the last {searched}; give its whole id")]
+    NoSuchTask { text: String, searched: usize },
+    #[error("`{text}` may be {}; give more of the id", candidates.join(" or "))]
+    ManyTasks { text: String, candidates: Vec<String> },
+    #[error("interrupted")]
+    Interrupted,
+    /// Whoever read the output went away.
+    #[error("the output was closed")]
+    OutputClosed,
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+    #[error("cannot wait for Ctrl-C")]
+    Signals(#[source] io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::OutputClosed => 0,
+            Self::TaskFailed { .. } | Self::TaskCanceled { .. } => 1,
+            Self::TokenFile { .. }
+            | Self::Prompt(_)
+            | Self::Request(_)
+            | Self::NoSuchTask { .. }
+            | Self::ManyTasks { .. } => 2,
+            Self::Client(error) | Self::LostSight { source: error, .. } => match error {
+                ClientError::Address { .. }
+                | ClientError::Token
+                | ClientError::IdempotencyKey { .. } => 2,
+                ClientError::Unreachable { .. } => 3,
+                ClientError::Refused { .. } | ClientError::Foreign { .. } => 4,
+                ClientError::Setup(_)
+                | ClientError::Unreadable { .. }
+                | ClientError::TooLong { .. }
+                | ClientError::Stream { .. } => 5,
+            },
+            Self::Output(_) | Self::Signals(_) => 5,
+            Self::Interrupted => 130,
+        }
+    }
+
+    fn body(&self) -> Option<&ErrorBody> {
+        match self {
+            Self::TaskFailed { body, .. } => Some(body),
+            Self::Client(error) | Self::LostSight { source: error, .. } => error.body(),
+            _ => None,
+        }
+    }
+
+    /// Says on the standard error what went wrong, the whole chain, and gives the exit code.
+    #[expect(clippy::print_stderr, reason = "the one place where errors are told")]
+    pub(crate) fn report(&self, as_json: bool) -> ExitCode {
+        let is_silent = matches!(self, Self::Interrupted | Self::OutputClosed);
+        if !is_silent && as_json {
+            let exit_code = self.exit_code();
+            eprintln!(
+                "{}",
+                json!({ "error": self.chain(), "exit_code": exit_code, "body": self.body() })
+            );
+        } else if !is_silent {
+            eprintln!("orchctl: {}", self.chain());
+            if let Some(body) = self.body() {
+                eprintln!("  code {}, correlation {}", json!(body.code), body.correlation_id);
+            }
+        }
+        self.exit_code().into()
+    }
+
+    fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = self.source();
+        while let Some(error) = next {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            next = error.source();
+        }
+        text
+    }
+}

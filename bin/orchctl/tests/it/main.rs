@@ -1,0 +1,1 @@
+//! Tests of the built program against a daemon of canned bytes.

@@ -1,0 +1,1 @@
+//! Tests of the client against a daemon of canned bytes.
