@@ -91,7 +91,11 @@ pub(crate) async fn run(cli: &Cli, environment: &Environment, config: Config) ->
         },
         profile: config.profile.name(),
     };
-    let edge = EdgeOptions { limits: limits(&config), ..EdgeOptions::new(access) };
+    let edge = EdgeOptions {
+        limits: limits(&config),
+        renderer: Some(Arc::new(routes::render_error)),
+        ..EdgeOptions::new(access)
+    };
     announce(&format!("orchestratord listens on http://{addr}"));
     tracing::info!(event = "listening", addr = %addr, data_dir = %data_dir);
     let serving = http_edge::serve(listener, routes::router(state), edge, stop.clone());

@@ -8,6 +8,7 @@ use std::{
 use api_types::{EventKind, MetricsEvent, PreparationView};
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use openai_facade::ChunkWriter;
 use orchestrator::{Delivery, Subscription};
 use tokio::time::{Instant, Sleep};
 
@@ -41,6 +42,8 @@ pub(crate) struct EventStream {
 pub(crate) enum Shape {
     /// The native ones; the name of the `error` event is the client's choice.
     Native { error_event: String },
+    /// OpenAI's chunks.
+    Chunks(Box<ChunkWriter>),
 }
 
 impl EventStream {
@@ -52,6 +55,8 @@ impl EventStream {
     ) -> Self {
         let opening = match &shape {
             Shape::Native { .. } => opening(),
+            // OpenAI's clients ignore comments; this one opens the stream at once.
+            Shape::Chunks(_) => Bytes::from_static(b": queued\n\n"),
         };
         let first = if matches!(shape, Shape::Native { .. }) { Duration::ZERO } else { pace.heartbeat };
         Self {
@@ -77,6 +82,22 @@ impl EventStream {
                 let mut event = Vec::new();
                 sse::write_event(&mut event, Some(terminal.id), Some(name), terminal.data.as_bytes());
                 event.into()
+            }
+            (Shape::Chunks(writer), Delivery::Events(events)) => {
+                let mut chunks = Vec::with_capacity(events.len() * 2);
+                for (kind, data) in events_of(&events) {
+                    self.over |= write_chunk(writer, kind, data, &mut chunks);
+                }
+                chunks.into()
+            }
+            (Shape::Chunks(_), Delivery::Notice(_)) => Bytes::new(),
+            (Shape::Chunks(writer), Delivery::Terminal(terminal)) => {
+                self.over = true;
+                let mut chunks = Vec::new();
+                if let Some(kind) = EventKind::of_name(&terminal.name) {
+                    write_chunk(writer, kind, terminal.data.as_bytes(), &mut chunks);
+                }
+                chunks.into()
             }
         }
     }
@@ -171,3 +192,28 @@ impl Body for EventStream {
     }
 }
 
+/// The events in a run of them, as this daemon writes them: `id`, `event` and one line of `data`.
+pub(crate) fn events_of(events: &[u8]) -> impl Iterator<Item = (EventKind, &[u8])> {
+    let mut rest = events;
+    std::iter::from_fn(move || {
+        let end = rest.windows(2).position(|pair| pair == b"\n\n")?;
+        let (event, after) = (&rest[..end], &rest[end + 2..]);
+        rest = after;
+        let mut lines = event.splitn(3, |&byte| byte == b'\n');
+        let _id = lines.next()?;
+        let name = lines.next()?.strip_prefix(b"event: ")?;
+        let data = lines.next()?.strip_prefix(b"data: ")?;
+        Some((EventKind::of_name(std::str::from_utf8(name).ok()?)?, data))
+    })
+}
+
+/// Adds the chunks of an event; true where the stream cannot go on.
+fn write_chunk(writer: &mut ChunkWriter, kind: EventKind, data: &[u8], chunks: &mut Vec<u8>) -> bool {
+    match writer.write(kind, data, chunks) {
+        Ok(_progress) => false,
+        Err(error) => {
+            tracing::error!(error = %error, "an event cannot be shown as a chunk");
+            true
+        }
+    }
+}

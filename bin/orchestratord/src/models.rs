@@ -15,6 +15,8 @@ use orchestrator::{
 };
 use prompt::{PromptError, PromptModel};
 
+use crate::view::instant;
+
 /// Prompts longer than this are rendered on a thread of their own, so that they hold nobody up.
 const INLINE_PROMPT_BYTES: usize = 16 * 1024;
 
@@ -236,6 +238,7 @@ impl ModelDirectory for Models {
                     EntryState::Active => "Active".to_owned(),
                     EntryState::Retired => "Retired".to_owned(),
                 },
+                created_at: Some(instant(listed.entry.created_at_ms)),
                 verified: listed.entry.id.digest().is_some(),
                 architecture: listed.entry.architecture.clone(),
                 quant: listed.entry.quant.clone(),
@@ -253,6 +256,7 @@ impl ModelDirectory for Models {
                     aliases: std::iter::once(name).chain(&configured.model.aliases).cloned().collect(),
                     source_ref: configured.model.source.clone(),
                     state: "Active".to_owned(),
+                    created_at: None,
                     verified: false,
                     architecture: None,
                     quant: None,

@@ -117,7 +117,7 @@ fn outcome_name(outcome: Outcome) -> &'static str {
 }
 
 /// An instant of the wall clock as RFC 3339 in UTC.
-fn instant(ms: u64) -> String {
+pub(crate) fn instant(ms: u64) -> String {
     i64::try_from(ms)
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok())

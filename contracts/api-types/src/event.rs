@@ -25,6 +25,14 @@ impl EventKind {
             Self::Error => "error",
         }
     }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Token, Self::Started, Self::Metrics, Self::End, Self::Error]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
 }
 
 /// The first event of a task that got as far as an attempt (ORCH-074).

@@ -8,6 +8,8 @@ pub struct ModelView {
     pub aliases: Vec<String>,
     pub source_ref: String,
     pub state: String,
+    /// When it was registered; null until it is.
+    pub created_at: Option<String>,
     /// False for models that only a remote engine holds.
     pub verified: bool,
     pub architecture: Option<String>,

@@ -1,0 +1,170 @@
+use api_types::{ErrorBody, ErrorCode, EventKind, ModelView, PreparationView};
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+};
+use http_edge::{Problem, RequestContext, read_body};
+use jiff::Timestamp;
+use openai_facade::{
+    Answer, ChatHeaders, ChunkWriter, Collector, Completion, FacadeError, ModelListObject,
+    ModelObject, facade_error, header, parse_chat, reattach_ms,
+};
+use orchestrator::{Delivery, Refusal, Submission, Subscribed, Subscription};
+
+use super::{events::stream_response, tasks::idempotency_key};
+use crate::{
+    event_stream::{EventStream, Shape, events_of},
+    query::named_header,
+    state::{AppState, problem},
+};
+
+const X_TASK_ID: HeaderName = HeaderName::from_static("x-task-id");
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Errors below `/v1` in the shape of OpenAI's API.
+pub(crate) fn render_error(path: &str, error: &ErrorBody, status: StatusCode) -> Option<Response> {
+    path.starts_with("/v1/").then(|| error_response(&facade_error(error, Some(status.as_u16()))))
+}
+
+fn error_response(error: &FacadeError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(&error.body)).into_response();
+    let retry = if error.should_retry { "true" } else { "false" };
+    response.headers_mut().insert(X_SHOULD_RETRY, HeaderValue::from_static(retry));
+    response
+}
+
+/// `POST /v1/chat/completions`.
+pub(super) async fn chat(
+    State(state): State<AppState>,
+    Extension(context): Extension<RequestContext>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let correlation_id = context.correlation_id.as_str();
+    let refused = |refusal: Refusal| problem(&refusal, correlation_id);
+    let headers = request.headers().clone();
+    let body = read_body(request).await?;
+    let wishes = ChatHeaders {
+        priority: named_header(&headers, header::PRIORITY),
+        session_id: named_header(&headers, header::SESSION_ID),
+        deadline_ms: named_header(&headers, header::DEADLINE_MS),
+    };
+    let chat = parse_chat(&body, &wishes)
+        .map_err(|wrong| Problem::from(wrong.error_body(correlation_id)))?;
+    if !chat.options.ignored.is_empty() {
+        tracing::debug!(correlation_id, ignored = ?chat.options.ignored, "parameters without effect");
+    }
+    let key = idempotency_key(&headers).map_err(|field| refused(field.into()))?;
+    let reattach_ms = Some(reattach_ms(key.is_some()));
+    let model = chat.task.model_ref.clone().unwrap_or_default();
+    let submission = Submission {
+        request: chat.task,
+        identity: context.identity.as_str().into(),
+        correlation_id: correlation_id.to_owned(),
+        traceparent: named_header(&headers, "traceparent").map(str::to_owned),
+        route: "/v1/chat/completions",
+        idempotency_key: key,
+        reattach_ms,
+    };
+    let accepted = state.orchestrator.submit(submission).await.map_err(refused)?;
+    let id = accepted.task.id;
+    let completion = Completion {
+        id: format!("chatcmpl-{}", id.0.simple()),
+        model,
+        created_s: accepted.task.spec.admitted_at_ms / 1000,
+    };
+    let subscription = match state.orchestrator.subscribe(id, 0).await.map_err(refused)? {
+        Subscribed::Stream(subscription) => subscription,
+        Subscribed::NothingLeft => return Err(Problem::internal()),
+    };
+    let mut response = if chat.options.stream {
+        let writer = ChunkWriter::new(&completion, chat.options.include_usage);
+        let shape = Shape::Chunks(Box::new(writer));
+        let stream = EventStream::new(subscription, shape, state.pace, Box::new(PreparationView::default));
+        stream_response(Body::new(stream))
+    } else {
+        collect(subscription, completion).await?
+    };
+    let task_id = HeaderValue::from_str(&id.to_string()).expect("an id is a header value");
+    response.headers_mut().insert(X_TASK_ID, task_id);
+    Ok(response)
+}
+
+/// Waits for the whole answer.
+async fn collect(
+    mut subscription: Subscription,
+    completion: Completion,
+) -> Result<Response, Problem> {
+    let mut collector = Collector::new(completion);
+    while let Some(delivery) = subscription.next().await {
+        let delivery = delivery.map_err(|error| unreadable(&error))?;
+        let answer = match &delivery {
+            Delivery::Notice(_) => None,
+            Delivery::Events(events) => {
+                for (kind, data) in events_of(events) {
+                    collector.take(kind, data).map_err(|error| unreadable(&error))?;
+                }
+                None
+            }
+            Delivery::Terminal(terminal) => match EventKind::of_name(&terminal.name) {
+                None => None,
+                Some(kind) => collector
+                    .take(kind, terminal.data.as_bytes())
+                    .map_err(|error| unreadable(&error))?,
+            },
+        };
+        match answer {
+            None => {}
+            Some(Answer::Completion(json)) => {
+                let json_type = HeaderValue::from_static("application/json");
+                return Ok(([(CONTENT_TYPE, json_type)], json).into_response());
+            }
+            Some(Answer::Error(error)) => return Ok(error_response(&error)),
+        }
+    }
+    let message = "the daemon is shutting down; the task goes on at its next start";
+    Err(Problem::new(ErrorCode::ShuttingDown, message))
+}
+
+fn unreadable(error: &dyn std::error::Error) -> Problem {
+    tracing::error!(error = %error, "a task's events cannot be read");
+    Problem::internal()
+}
+
+/// `GET /v1/models`: every name that a request may use.
+pub(super) async fn models(State(state): State<AppState>) -> Json<ModelListObject> {
+    let models = state.orchestrator.standing().models;
+    Json(models.iter().flat_map(objects).collect())
+}
+
+fn objects(model: &ModelView) -> Vec<ModelObject> {
+    let created_s = created_s(model);
+    let names = if model.aliases.is_empty() { std::slice::from_ref(&model.id) } else { &model.aliases };
+    names.iter().map(|name| ModelObject::new(name.clone(), created_s)).collect()
+}
+
+/// Seconds since 1970; 0 for a model that is still on its way.
+fn created_s(model: &ModelView) -> u64 {
+    let created: Option<Timestamp> = model.created_at.as_deref().and_then(|at| at.parse().ok());
+    created.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or_default()
+}
+
+/// `GET /v1/models/{id}`, by alias or catalog id.
+pub(super) async fn model(
+    State(state): State<AppState>,
+    Extension(context): Extension<RequestContext>,
+    Path(name): Path<String>,
+) -> Result<Json<ModelObject>, Problem> {
+    let models = state.orchestrator.standing().models;
+    let found = models.iter().find(|model| model.id == name || model.aliases.contains(&name));
+    match found {
+        Some(model) => Ok(Json(ModelObject::new(name, created_s(model)))),
+        None => {
+            let unknown = Refusal::from(orchestrator::ModelRefusal::Unknown(name));
+            Err(problem(&unknown, context.correlation_id.as_str()))
+        }
+    }
+}
