@@ -6,7 +6,7 @@ use gguf::Metadata;
 use crate::vocabulary::Vocabulary;
 use crate::{PromptError, byte_alphabet};
 
-/// No symbol: a byte that the vocabulary cannot write.
+/// No symbol: a byte that the vocabulary cannot write, or no neighbour.
 const NONE: u32 = u32::MAX;
 
 /// Byte-pair encoding over bytes: a piece starts as one symbol for each byte, and the pair whose merge was
@@ -83,6 +83,11 @@ impl Bpe {
         Ok(Self { bytes, merges, token_count, part_bytes, whole_pieces })
     }
 
+    /// Whether a token stands for `byte` alone.
+    pub(crate) fn has_token(&self, byte: u8) -> bool {
+        self.bytes[usize::from(byte)] < self.token_count
+    }
+
     /// Appends the tokens of one piece of text to `ids`. Bytes that no token stands for are left out.
     pub(crate) fn encode(&self, piece: &str, work: &mut MergeWork, ids: &mut Vec<u32>) {
         if let Some(tokens) = &self.whole_pieces {
@@ -99,9 +104,11 @@ impl Bpe {
         while let Some(Reverse(candidate)) = work.queue.pop() {
             if work.is_current(&candidate) {
                 work.merge(&candidate);
-                self.offer(candidate.left, work);
-                if let Some(before) = work.symbols[candidate.left].previous {
-                    self.offer(before, work);
+                let left = candidate.left as usize;
+                self.offer(left, work);
+                let before = work.symbols[left].previous;
+                if before != NONE {
+                    self.offer(before as usize, work);
                 }
             }
         }
@@ -122,9 +129,13 @@ impl Bpe {
 
     /// Queues the merge of the symbol at `left` with the one behind it, if there is one.
     fn offer(&self, left: usize, work: &mut MergeWork) {
-        let Some(right) = work.symbols[left].next else { return };
-        let pair = (work.symbols[left].id, work.symbols[right].id);
+        let right = work.symbols[left].next;
+        if right == NONE {
+            return;
+        }
+        let pair = (work.symbols[left].id, work.symbols[right as usize].id);
         if let Some(&Merge { rank, symbol }) = self.merges.get(&pair) {
+            let left = position(left);
             work.queue.push(Reverse(Candidate { rank, left, right, pair, symbol }));
         }
     }
@@ -134,17 +145,22 @@ impl Bpe {
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     rank: u32,
-    left: usize,
-    right: usize,
+    left: u32,
+    right: u32,
     pair: (u32, u32),
     symbol: u32,
 }
 
+/// A symbol of the piece, linked to its neighbours by position. The links are half the size of `usize`s:
+/// a long piece is bound by memory.
 #[derive(Debug)]
 struct Symbol {
+    /// `NONE` for a byte without a token.
     id: u32,
-    previous: Option<usize>,
-    next: Option<usize>,
+    /// `NONE` for the first.
+    previous: u32,
+    /// `NONE` for the last.
+    next: u32,
     is_merged_away: bool,
 }
 
@@ -162,26 +178,32 @@ impl MergeWork {
         let last = piece.len().saturating_sub(1);
         self.symbols.extend(piece.bytes().enumerate().map(|(at, byte)| Symbol {
             id: byte_symbols[usize::from(byte)],
-            previous: at.checked_sub(1),
-            next: (at < last).then_some(at + 1),
+            previous: at.checked_sub(1).map_or(NONE, position),
+            next: if at < last { position(at + 1) } else { NONE },
             is_merged_away: false,
         }));
     }
 
     /// Whether neither side has changed since the candidate was queued.
     fn is_current(&self, candidate: &Candidate) -> bool {
-        let (left, right) = (&self.symbols[candidate.left], &self.symbols[candidate.right]);
+        let (left, right) =
+            (&self.symbols[candidate.left as usize], &self.symbols[candidate.right as usize]);
         !left.is_merged_away && !right.is_merged_away && (left.id, right.id) == candidate.pair
     }
 
     fn merge(&mut self, candidate: &Candidate) {
-        let after = self.symbols[candidate.right].next;
-        self.symbols[candidate.right].is_merged_away = true;
-        let left = &mut self.symbols[candidate.left];
+        let right = &mut self.symbols[candidate.right as usize];
+        right.is_merged_away = true;
+        let after = right.next;
+        let left = &mut self.symbols[candidate.left as usize];
         left.id = candidate.symbol;
         left.next = after;
-        if let Some(after) = after {
-            self.symbols[after].previous = Some(candidate.left);
+        if after != NONE {
+            self.symbols[after as usize].previous = candidate.left;
         }
     }
+}
+
+fn position(at: usize) -> u32 {
+    u32::try_from(at).expect("a piece is shorter than 4 GiB")
 }

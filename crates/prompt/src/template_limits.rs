@@ -20,7 +20,8 @@ pub struct TemplateLimits {
     pub work_per_message: u64,
     /// Levels of lists and maps in a value.
     pub value_depth_max: u64,
-    /// Namespaces that may be made.
+    /// Namespaces that may be made. Each can hold a value of the full depth that ends in the next one, and
+    /// dropping such a chain takes stack, so this times the depth must stay below some 50,000.
     pub namespaces_max: u64,
     /// Levels of macro calls and loops, in the interpreter's own measure.
     pub recursion_max: u64,
@@ -35,7 +36,7 @@ impl Default for TemplateLimits {
             output_bytes_max: 4 << 20,
             work_max: 2_000_000,
             work_per_message: 1_000,
-            value_depth_max: 64,
+            value_depth_max: 32,
             namespaces_max: 1_000,
             recursion_max: 100,
         }

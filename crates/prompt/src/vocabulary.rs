@@ -21,6 +21,7 @@ pub(crate) struct Vocabulary {
     bytes: Vec<u8>,
     /// Where each token's bytes end.
     byte_ends: Vec<usize>,
+    longest_bytes: usize,
 }
 
 impl Vocabulary {
@@ -39,7 +40,9 @@ impl Vocabulary {
             }
             byte_ends.push(bytes.len());
         }
-        Ok(Self { texts, kinds, bytes, byte_ends })
+        // A control token replaces its own text; no other token replaces more than its text has either.
+        let longest_bytes = texts.iter().map(str::len).max().unwrap_or(0).max(1);
+        Ok(Self { texts, kinds, bytes, byte_ends, longest_bytes })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -55,6 +58,11 @@ impl Vocabulary {
         let end = *self.byte_ends.get(index)?;
         let start = if index == 0 { 0 } else { self.byte_ends[index - 1] };
         Some(&self.bytes[start..end])
+    }
+
+    /// The most bytes of a text that one token can replace; at least 1.
+    pub(crate) fn longest_bytes(&self) -> usize {
+        self.longest_bytes
     }
 
     /// All tokens: id, text and kind.

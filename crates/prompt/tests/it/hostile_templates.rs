@@ -133,6 +133,22 @@ fn values_that_are_too_deep_are_stopped() {
     }
 }
 
+/// Namespaces are filled after they were put into a list, so no value was ever too deep when it was built.
+/// Dropping the chain recurses through all of it.
+///
+/// Verifies: ORCH-247
+#[test]
+fn the_deepest_chain_that_the_limits_allow_is_dropped_without_a_crash() {
+    let levels = 30;
+    let template = format!(
+        "{{% set ns = namespace(last=0) %}}{{% for i in range(990) %}}{{% set n = namespace() %}}\
+         {{% set list = {}n{} %}}{{% set n.x = ns.last %}}{{% set ns.last = list %}}{{% endfor %}}done",
+        "[".repeat(levels),
+        "]".repeat(levels)
+    );
+    assert_eq!(with_template(&template).render_chat(&[], true).unwrap(), "done");
+}
+
 /// Verifies: ORCH-247
 #[test]
 fn constants_are_not_multiplied_by_the_compiler() {

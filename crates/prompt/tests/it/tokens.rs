@@ -119,10 +119,17 @@ fn whole_pieces_are_tokens_only_where_the_rule_says_so() {
 fn bytes_without_a_token_are_left_out() {
     let model = starter();
     assert_eq!(model.encode("\u{4}", false), Vec::<u32>::new());
-    assert_eq!(
-        model.encode("a\u{13}b", false),
-        model.encode("ab", false)[..0].iter().copied().chain([81, 82]).collect::<Vec<_>>()
-    );
+    assert_eq!(model.encode("a\u{13}b", false), [81, 82]);
+}
+
+/// Verifies: ORCH-027
+#[test]
+fn a_prompt_far_beyond_the_context_is_known_without_its_tokens() {
+    let model = starter();
+    assert!(model.tokens_min(&"word ".repeat(1 << 20)) > 8_192);
+    assert_eq!(model.tokens_min(""), 0);
+    assert_eq!(model.tokens_min("\u{4}"), 0);
+    assert_eq!(model.tokens_min("a"), 1);
 }
 
 /// A long piece must not cost its length squared. The merges of a million blanks and letters take
@@ -156,6 +163,18 @@ proptest! {
         let model = starter();
         let ids = model.encode(&text, false);
         prop_assert_eq!(decoded(&model, &ids), text.as_bytes());
+    }
+
+    /// Verifies: ORCH-027
+    #[test]
+    fn the_least_number_of_tokens_is_never_above_the_number(
+        text in any::<String>(),
+        repeat in 1_usize..40,
+        blanks in 0_usize..200,
+    ) {
+        let model = starter();
+        let text = (text + "<|im_end|>" + &" ".repeat(blanks)).repeat(repeat);
+        prop_assert!(model.tokens_min(&text) <= model.encode(&text, true).len());
     }
 
     #[test]
