@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use crate::pool_table::PoolModel;
 
 /// Which models there are, as admission asks.
+#[async_trait]
 pub trait ModelDirectory: Send + Sync + 'static {
     /// What a model reference stands for now: an alias or a catalog id.
     ///
@@ -18,7 +19,11 @@ pub trait ModelDirectory: Send + Sync + 'static {
 
     /// Takes in what an attached engine serves now, and says under which catalog ids; a model without
     /// files or digest is listed as unverified.
-    fn attach(&self, pool_id: &str, models: &[adapter_host::EngineModel]) -> Vec<PoolModel>;
+    async fn attach(
+        &self,
+        pool_id: &str,
+        models: &[adapter_host::EngineModel],
+    ) -> Vec<PoolModel>;
 
     /// All models, in the order of their ids; pools and replicas are filled in by the caller.
     fn list(&self) -> Vec<ModelView>;

@@ -71,7 +71,8 @@ impl Shared {
             let props = tokio::time::timeout(LOOK_TIMEOUT, pool.adapter.props()).await;
             let look_again = match props {
                 Ok(Ok(props)) => {
-                    self.put_pool(self.facts(&pool.replica, props));
+                    let facts = self.facts(&pool.replica, props).await;
+                    self.put_pool(facts);
                     LOOK_READY
                 }
                 Ok(Err(error)) => self.attached_is_gone(&pool, &error.to_string()),
@@ -89,9 +90,9 @@ impl Shared {
         LOOK_BACKOFF
     }
 
-    fn facts(&self, replica: &ReplicaKey, props: Props) -> PoolFacts {
+    async fn facts(&self, replica: &ReplicaKey, props: Props) -> PoolFacts {
         PoolFacts {
-            models: self.models.attach(&replica.pool_id, &props.models),
+            models: self.models.attach(&replica.pool_id, &props.models).await,
             replica: replica.clone(),
             state: PoolState::Ready,
             last_error: None,
