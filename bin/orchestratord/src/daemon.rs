@@ -20,14 +20,17 @@ use crate::{
     environment::Environment,
     event_stream::Pace,
     models::Models,
-    openai_pool, provisioning,
-    routes,
+    openai_pool, provisioning, routes,
     signals::Signals,
     state::AppState,
 };
 
 /// Runs the daemon until it is told to end.
-pub(crate) async fn run(cli: &Cli, environment: &Environment, config: Config) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    cli: &Cli,
+    environment: &Environment,
+    config: Config,
+) -> anyhow::Result<()> {
     let access = access(&config)?;
     http_edge::check_bind(config.server.addr, matches!(access, Access::Token(_)))?;
     let mut signals = Signals::new()?;
@@ -51,7 +54,8 @@ pub(crate) async fn run(cli: &Cli, environment: &Environment, config: Config) ->
         ..LogOptions::default()
     };
     let events = Arc::new(
-        SegmentLog::open(&data_dir.join("events"), log_options).context("cannot open the event log")?,
+        SegmentLog::open(&data_dir.join("events"), log_options)
+            .context("cannot open the event log")?,
     );
     let catalog = Catalog::open(Arc::clone(&store) as _, CatalogLimits::default())
         .await

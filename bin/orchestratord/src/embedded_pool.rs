@@ -208,7 +208,6 @@ async fn read_prompts(path: &Utf8Path) -> anyhow::Result<Arc<PromptModel>> {
     tokio::task::spawn_blocking(read).await.context("reading the model's header failed")?
 }
 
-
 /// The model's own tokenizer tells the engine what its tokens stand for.
 struct PromptVocabulary(Arc<PromptModel>);
 

@@ -18,8 +18,9 @@ pub(crate) struct WrongConfig(String);
 impl Environment {
     pub(crate) fn read() -> Self {
         // A variable that is not UTF-8 cannot be one of ours.
-        let texts = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let texts = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
         Self { variables: texts.collect() }
     }
 
@@ -31,9 +32,7 @@ impl Environment {
     /// Defaults, file, environment and flags, in rising precedence.
     pub(crate) fn config(&self, cli: &Cli) -> anyhow::Result<Config> {
         let file = self.config_file(cli)?;
-        let file = file
-            .as_ref()
-            .map(|(path, text)| ConfigFile { name: path.as_str(), text });
+        let file = file.as_ref().map(|(path, text)| ConfigFile { name: path.as_str(), text });
         let mut flags = Vec::new();
         if let Some(addr) = cli.addr {
             flags.push(("server.addr", addr.to_string()));
@@ -41,7 +40,8 @@ impl Environment {
         if let Some(data_dir) = &cli.data_dir {
             flags.push(("data_dir", data_dir.to_string()));
         }
-        let own = |(name, _): &&(String, String)| name.starts_with("ORCHD_") && name != "ORCHD_CONFIG";
+        let own =
+            |(name, _): &&(String, String)| name.starts_with("ORCHD_") && name != "ORCHD_CONFIG";
         let variables: Vec<(String, String)> = self.variables.iter().filter(own).cloned().collect();
         config_schema::load(file, &variables, &flags).map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -60,7 +60,9 @@ impl Environment {
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some((path, text))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("cannot read the configuration {path}")),
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot read the configuration {path}"))
+            }
         }
     }
 

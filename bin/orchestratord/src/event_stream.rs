@@ -58,7 +58,8 @@ impl EventStream {
             // OpenAI's clients ignore comments; this one opens the stream at once.
             Shape::Chunks(_) => Bytes::from_static(b": queued\n\n"),
         };
-        let first = if matches!(shape, Shape::Native { .. }) { Duration::ZERO } else { pace.heartbeat };
+        let first =
+            if matches!(shape, Shape::Native { .. }) { Duration::ZERO } else { pace.heartbeat };
         Self {
             subscription,
             shape,
@@ -80,7 +81,12 @@ impl EventStream {
                 let is_error = terminal.name == EventKind::Error.name();
                 let name = if is_error { error_event.as_str() } else { &terminal.name };
                 let mut event = Vec::new();
-                sse::write_event(&mut event, Some(terminal.id), Some(name), terminal.data.as_bytes());
+                sse::write_event(
+                    &mut event,
+                    Some(terminal.id),
+                    Some(name),
+                    terminal.data.as_bytes(),
+                );
                 event.into()
             }
             (Shape::Chunks(writer), Delivery::Events(events)) => {
@@ -208,7 +214,12 @@ pub(crate) fn events_of(events: &[u8]) -> impl Iterator<Item = (EventKind, &[u8]
 }
 
 /// Adds the chunks of an event; true where the stream cannot go on.
-fn write_chunk(writer: &mut ChunkWriter, kind: EventKind, data: &[u8], chunks: &mut Vec<u8>) -> bool {
+fn write_chunk(
+    writer: &mut ChunkWriter,
+    kind: EventKind,
+    data: &[u8],
+    chunks: &mut Vec<u8>,
+) -> bool {
     match writer.write(kind, data, chunks) {
         Ok(_progress) => false,
         Err(error) => {

@@ -14,8 +14,10 @@ pub(crate) fn start(log: &Log) {
     let ours = ["orchestratord", "orchestrator", "http_edge", "engine_candle", "engine_openai"];
     let mut directives = vec![if level == "error" { "error" } else { "warn" }.to_owned()];
     directives.extend(ours.map(|name| format!("{name}={level}")));
-    directives.extend(["store_sqlite", "event_log", "model_provisioner", "fetch", "catalog_core"]
-        .map(|name| format!("{name}={level}")));
+    directives.extend(
+        ["store_sqlite", "event_log", "model_provisioner", "fetch", "catalog_core"]
+            .map(|name| format!("{name}={level}")),
+    );
     let registry = tracing_subscriber::registry().with(EnvFilter::new(directives.join(",")));
     match log.format {
         LogFormat::Json => {

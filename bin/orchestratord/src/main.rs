@@ -21,7 +21,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::{cli::Cli, environment::{Environment, WrongConfig}};
+use crate::{
+    cli::Cli,
+    environment::{Environment, WrongConfig},
+};
 
 /// Exit status of a wrong configuration, as for wrong arguments.
 const EXIT_USAGE: u8 = 2;

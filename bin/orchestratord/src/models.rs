@@ -58,8 +58,7 @@ impl Models {
         now_ms: model_provisioner::WallClock,
     ) -> Self {
         let configured = config.models.iter().map(|(id, model)| {
-            let digest =
-                model.sha256.as_deref().and_then(|hex| ModelDigest::from_hex(hex).ok());
+            let digest = model.sha256.as_deref().and_then(|hex| ModelDigest::from_hex(hex).ok());
             let state = Preparation::Fetching { bytes_done: 0, bytes_total: None };
             let configured =
                 ConfiguredModel { model: model.clone(), digest, state: Mutex::new(state) };
@@ -253,7 +252,10 @@ impl ModelDirectory for Models {
             if self.catalog.get(&CatalogId::Digest(digest)).is_none() {
                 views.push(ModelView {
                     id: digest.to_string(),
-                    aliases: std::iter::once(name).chain(&configured.model.aliases).cloned().collect(),
+                    aliases: std::iter::once(name)
+                        .chain(&configured.model.aliases)
+                        .cloned()
+                        .collect(),
                     source_ref: configured.model.source.clone(),
                     state: "Active".to_owned(),
                     created_at: None,

@@ -56,7 +56,8 @@ pub(crate) fn attached(
         },
         models: Vec::new(),
     };
-    Ok((AttachedPool { replica, adapter: Arc::new(adapter) }, facts))
+    let models = pool.models.clone();
+    Ok((AttachedPool { replica, adapter: Arc::new(adapter), models }, facts))
 }
 
 fn dialect(configured: config_schema::SamplingDialect) -> SamplingDialect {

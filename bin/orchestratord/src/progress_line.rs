@@ -19,7 +19,9 @@ impl ProgressLine {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let shape = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-            bar.set_style(ProgressStyle::with_template(shape).expect("the template is well-formed"));
+            bar.set_style(
+                ProgressStyle::with_template(shape).expect("the template is well-formed"),
+            );
             bar
         });
         Self { model: model.to_owned(), bar, next_tenth: AtomicU64::new(0) }
@@ -32,7 +34,9 @@ impl ProgressLine {
             Progress::Fetching { bytes_done, bytes_total } => {
                 ("fetching", *bytes_done, bytes_total.unwrap_or_default())
             }
-            Progress::Verifying { bytes_done, bytes_total } => ("verifying", *bytes_done, *bytes_total),
+            Progress::Verifying { bytes_done, bytes_total } => {
+                ("verifying", *bytes_done, *bytes_total)
+            }
         };
         match &self.bar {
             Some(bar) => {

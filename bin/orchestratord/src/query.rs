@@ -12,9 +12,8 @@ impl Query {
     /// # Errors
     /// A name that is not `known`, or one that stands twice.
     pub(crate) fn read(query: Option<&str>, known: &[&str]) -> Result<Self, InvalidField> {
-        let pairs: Vec<(String, String)> =
-            serde_urlencoded::from_str(query.unwrap_or_default())
-                .map_err(|_form| InvalidField::new("query", "allowed: name=value pairs"))?;
+        let pairs: Vec<(String, String)> = serde_urlencoded::from_str(query.unwrap_or_default())
+            .map_err(|_form| InvalidField::new("query", "allowed: name=value pairs"))?;
         for (index, (name, _)) in pairs.iter().enumerate() {
             if !known.contains(&name.as_str()) {
                 let message = format!("unknown; allowed: {}", known.join(", "));

@@ -150,7 +150,9 @@ async fn admit(
     };
     let prompt_ids = shared.meter.render(&model.id, prompt).await?;
     if prompt_ids.as_ref().is_some_and(|ids| ids.is_empty()) {
-        return Err(InvalidField::new("prompt", "allowed: text that gives at least one token").into());
+        return Err(
+            InvalidField::new("prompt", "allowed: text that gives at least one token").into()
+        );
     }
     let ctx_max = context(&model, &pools);
     let prompt_tokens = prompt_ids.as_ref().map(|ids| ids.len() as u64);

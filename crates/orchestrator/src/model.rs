@@ -19,11 +19,7 @@ pub trait ModelDirectory: Send + Sync + 'static {
 
     /// Takes in what an attached engine serves now, and says under which catalog ids; a model without
     /// files or digest is listed as unverified.
-    async fn attach(
-        &self,
-        pool_id: &str,
-        models: &[adapter_host::EngineModel],
-    ) -> Vec<PoolModel>;
+    async fn attach(&self, pool_id: &str, models: &[adapter_host::EngineModel]) -> Vec<PoolModel>;
 
     /// All models, in the order of their ids; pools and replicas are filled in by the caller.
     fn list(&self) -> Vec<ModelView>;

@@ -41,6 +41,7 @@ impl Orchestrator {
         recovery::recover(&shared).await?;
         shared.spawn(Arc::clone(&shared).keep_time());
         shared.spawn(Arc::clone(&shared).watch_room());
+        shared.spawn(Arc::clone(&shared).watch_unservable());
         Ok(Self { shared })
     }
 
@@ -149,12 +150,6 @@ impl Orchestrator {
     /// Takes in what is known of a pool now.
     pub fn put_pool(&self, facts: PoolFacts) {
         self.shared.put_pool(facts);
-    }
-
-    /// No configured pool can serve the model any more: its queued tasks end.
-    pub fn model_unservable(&self, model_id: &str) {
-        self.shared
-            .step(Event::ModelUnservable { model: orchestrator_core::ModelId(model_id.into()) });
     }
 
     /// Uses an engine that somebody else runs, and keeps an eye on it. `facts` is what the configuration

@@ -68,6 +68,21 @@ impl PoolFacts {
         self.models.iter().find(|model| &*model.id == id)
     }
 
+    /// Whether the pool serves the model, or may turn out to once it is up.
+    pub(crate) fn may_serve(&self, id: &str) -> bool {
+        let is_known = self.model(id).is_some();
+        match self.state {
+            PoolState::Ready | PoolState::Failed | PoolState::Preloading => is_known,
+            PoolState::Provisioning | PoolState::Backoff if self.in_process => {
+                is_known || (self.models.is_empty() && id.starts_with("sha256:"))
+            }
+            PoolState::Provisioning | PoolState::Backoff => {
+                let own = id.strip_prefix("remote:").and_then(|rest| rest.split_once('/'));
+                is_known || own.is_some_and(|(pool, _)| pool == &*self.replica.pool_id)
+            }
+        }
+    }
+
     /// The replica as the scheduler sees it.
     pub(crate) fn replica(&self) -> Replica {
         let is_ready = self.state == PoolState::Ready;

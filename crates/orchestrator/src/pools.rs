@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
-use adapter_host::{EngineAdapter, Props, ReplicaKey};
-use orchestrator_core::Event;
+use adapter_host::{EngineAdapter, EngineModel, Props, ReplicaKey};
+use orchestrator_core::{Event, ModelId};
 
 use crate::{
     pool_table::{PoolFacts, PoolState},
@@ -14,6 +14,9 @@ const LOOK_READY: Duration = Duration::from_secs(5);
 /// Pause between two looks at one that does not.
 const LOOK_BACKOFF: Duration = Duration::from_secs(1);
 
+/// Pause between two looks for tasks that no pool can serve any more (ORCH-026).
+const LOOK_UNSERVABLE: Duration = Duration::from_secs(2);
+
 /// Longest wait for an attached engine to say what it is.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -21,6 +24,8 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct AttachedPool {
     pub replica: ReplicaKey,
     pub adapter: Arc<dyn EngineAdapter>,
+    /// The only models to use, by the engine's names; `None` uses all that the engine tells of.
+    pub models: Option<Vec<String>>,
 }
 
 impl Shared {
@@ -71,7 +76,7 @@ impl Shared {
             let props = tokio::time::timeout(LOOK_TIMEOUT, pool.adapter.props()).await;
             let look_again = match props {
                 Ok(Ok(props)) => {
-                    let facts = self.facts(&pool.replica, props).await;
+                    let facts = self.facts(&pool, props).await;
                     self.put_pool(facts);
                     LOOK_READY
                 }
@@ -90,10 +95,34 @@ impl Shared {
         LOOK_BACKOFF
     }
 
-    async fn facts(&self, replica: &ReplicaKey, props: Props) -> PoolFacts {
+    /// Ends the queued tasks of models that no pool serves and none will, until the orchestrator ends.
+    pub(crate) async fn watch_unservable(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK_UNSERVABLE).await;
+            let pools = self.pools.all();
+            let may_come = |id: &str| pools.iter().any(|pool| pool.may_serve(id));
+            let waiting: Vec<ModelId> = self.scheduler().models().cloned().collect();
+            for model in waiting.into_iter().filter(|model| !may_come(&model.0)) {
+                self.step(Event::ModelUnservable { model });
+            }
+        }
+    }
+
+    async fn facts(&self, pool: &AttachedPool, props: Props) -> PoolFacts {
+        let offered = match &pool.models {
+            None => props.models,
+            Some(names) => names
+                .iter()
+                .map(|name| {
+                    let known = props.models.iter().find(|model| model.name == *name);
+                    let unknown = || EngineModel { name: name.clone(), ctx_max: None };
+                    known.cloned().unwrap_or_else(unknown)
+                })
+                .collect(),
+        };
         PoolFacts {
-            models: self.models.attach(&replica.pool_id, &props.models).await,
-            replica: replica.clone(),
+            models: self.models.attach(&pool.replica.pool_id, &offered).await,
+            replica: pool.replica.clone(),
             state: PoolState::Ready,
             last_error: None,
             engine: props.engine,

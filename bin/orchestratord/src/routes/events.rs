@@ -63,7 +63,9 @@ impl Wish {
         let after = query.get("after").map(|text| id(text, "after")).transpose()?;
         let error_event = query.get("error_event").unwrap_or(EventKind::Error.name());
         let is_name = (1..=64).contains(&error_event.len())
-            && error_event.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+            && error_event
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
         if !is_name {
             let message = "allowed: 1 to 64 of A-Z a-z 0-9 _ - .";
             return Err(InvalidField::new("error_event", message));

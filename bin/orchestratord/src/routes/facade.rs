@@ -83,7 +83,8 @@ pub(super) async fn chat(
     let mut response = if chat.options.stream {
         let writer = ChunkWriter::new(&completion, chat.options.include_usage);
         let shape = Shape::Chunks(Box::new(writer));
-        let stream = EventStream::new(subscription, shape, state.pace, Box::new(PreparationView::default));
+        let stream =
+            EventStream::new(subscription, shape, state.pace, Box::new(PreparationView::default));
         stream_response(Body::new(stream))
     } else {
         collect(subscription, completion).await?
@@ -142,7 +143,8 @@ pub(super) async fn models(State(state): State<AppState>) -> Json<ModelListObjec
 
 fn objects(model: &ModelView) -> Vec<ModelObject> {
     let created_s = created_s(model);
-    let names = if model.aliases.is_empty() { std::slice::from_ref(&model.id) } else { &model.aliases };
+    let names =
+        if model.aliases.is_empty() { std::slice::from_ref(&model.id) } else { &model.aliases };
     names.iter().map(|name| ModelObject::new(name.clone(), created_s)).collect()
 }
 

@@ -60,11 +60,11 @@ pub(super) async fn submit(
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, InvalidField> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| {
-        (1..=KEY_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        (1..=KEY_CHARS_MAX).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
     });
     let message = "allowed: 1 to 255 visible ASCII characters";
-    text.map(|text| Some(text.into()))
-        .ok_or_else(|| InvalidField::new("Idempotency-Key", message))
+    text.map(|text| Some(text.into())).ok_or_else(|| InvalidField::new("Idempotency-Key", message))
 }
 
 /// `GET /v2/tasks`.
