@@ -1,7 +1,8 @@
 //! Measures durable admissions: how many a second, and how long each takes.
 //!
 //! ```sh
-//! cargo run --release -p store-sqlite --example admissions -- <directory> [concurrency] [tasks] [per second]
+//! cargo run --release -p store-sqlite --example admissions -- <directory> [concurrency] [tasks] [per second] \
+//!     [checkpoint pages]
 //! ```
 //!
 //! Without a rate, each of `concurrency` clients sends its next task as soon as the former is durable.
@@ -29,10 +30,14 @@ use uuid::Uuid;
 async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let dir = arguments.next().context("name a directory for the store")?;
-    let mut number = |default: u64| arguments.next().map_or(Ok(default), |text| text.parse());
+    let mut number = |default: u32| arguments.next().map_or(Ok(default), |text| text.parse());
     let (concurrency, tasks, per_second) = (number(64)?, number(20_000)?, number(0)?);
+    let (concurrency, tasks, per_second) = (concurrency.into(), tasks.into(), per_second.into());
+    let defaults = SqliteOptions::default();
+    let checkpoint_pages = number(defaults.checkpoint_pages)?;
+    let options = SqliteOptions { checkpoint_pages, ..defaults };
     let path = Utf8PathBuf::from(dir).join("admissions.sqlite");
-    let store = Arc::new(SqliteStore::open(&path, SqliteOptions::default())?);
+    let store = Arc::new(SqliteStore::open(&path, options)?);
     let first = store.last_sequence().await? + 1;
 
     let begun = now();

@@ -12,6 +12,9 @@
 //! - after an fsync failed, every write fails: what is on the device is not known any more;
 //! - a file of a newer schema is left alone; one of an older schema is copied beside itself first.
 
+#[cfg(not(any(feature = "catalog", feature = "journal")))]
+compile_error!("a store without a port keeps nothing: enable `catalog` or `journal`");
+
 #[cfg(feature = "catalog")]
 mod catalog;
 mod data_dir;

@@ -13,7 +13,7 @@ use crate::{
     fault::Fault,
     open::{open_reader, open_writer},
     reader::{self, Read},
-    writer::{Counts, Grouped, Job, Writer},
+    writer::{Counts, Job, Writer},
 };
 
 /// The store in one file.
@@ -126,7 +126,11 @@ impl SqliteStore {
     }
 
     /// Hands over a change that shares its transaction with others; it answers its caller itself.
-    pub(crate) async fn commit_grouped(&self, change: Box<dyn Grouped>) -> Result<(), Fault> {
+    #[cfg(feature = "journal")]
+    pub(crate) async fn commit_grouped(
+        &self,
+        change: Box<dyn crate::writer::Grouped>,
+    ) -> Result<(), Fault> {
         self.send(Job::Grouped(change)).await
     }
 

@@ -23,6 +23,7 @@ pub(crate) type Alone = Box<dyn FnOnce(Result<&mut Connection, Fault>) -> Option
 
 /// What waits for the writer.
 pub(crate) enum Job {
+    #[cfg_attr(not(feature = "journal"), expect(dead_code, reason = "only tasks come in groups"))]
     Grouped(Box<dyn Grouped>),
     Alone(Alone),
 }

@@ -13,6 +13,7 @@ pub(crate) fn command(test: &str, dir: &Utf8Path) -> Command {
 
 /// The same under a limit on file sizes, which stands for a full device. In the units of `ulimit -f`,
 /// which are 512 bytes or 1 KiB.
+#[cfg(feature = "journal")]
 pub(crate) fn limited_command(test: &str, dir: &Utf8Path, limit: u32) -> Command {
     let mut command = Command::new("sh");
     command
