@@ -98,10 +98,6 @@ impl Answer {
     pub(crate) fn finish(&self) -> Finish {
         self.end.as_ref().unwrap().as_ref().unwrap().clone()
     }
-
-    pub(crate) fn error(&self) -> &AdapterError {
-        self.end.as_ref().unwrap().as_ref().unwrap_err()
-    }
 }
 
 pub(crate) async fn run(engine: &CandleEngine, attempt: Attempt) -> Answer {
