@@ -31,6 +31,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
         let bytes = self.prefix.len().min(buffer.remaining());
         buffer.put_slice(&self.prefix[..bytes]);
         self.prefix.advance(bytes);
+        if self.prefix.is_empty() {
+            self.prefix = Bytes::new(); // gives its memory back: connections live long
+        }
         Poll::Ready(Ok(()))
     }
 }
