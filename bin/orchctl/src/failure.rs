@@ -96,7 +96,9 @@ impl Failure {
         } else if !is_silent {
             eprintln!("orchctl: {}", self.chain());
             if let Some(body) = self.body() {
-                eprintln!("  code {}, correlation {}", json!(body.code), body.correlation_id);
+                let code = json!(body.code);
+                let code = code.as_str().unwrap_or_default();
+                eprintln!("  code {code}, correlation {}", body.correlation_id);
             }
         }
         self.exit_code().into()

@@ -1,1 +1,18 @@
-//! Tests of the built program against a daemon of canned bytes.
+//! Tests of the built program against the daemon of canned bytes that the client's tests use.
+
+#[cfg(test)]
+#[expect(dead_code, reason = "the client's tests use all of it")]
+#[path = "../../../../crates/client/tests/it/canned_daemon.rs"]
+mod canned_daemon;
+#[cfg(test)]
+mod failing;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod running;
+#[cfg(test)]
+mod tables;
+#[cfg(test)]
+#[expect(dead_code, reason = "the client's tests use all of it")]
+#[path = "../../../../crates/client/tests/it/wire.rs"]
+mod wire;

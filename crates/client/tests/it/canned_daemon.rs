@@ -13,11 +13,10 @@ use tokio::{
     time::Instant,
 };
 
-/// Dropping it closes the port and all connections at once, as `kill -9` does.
 pub(crate) struct CannedDaemon {
     pub(crate) addr: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
-    _server: JoinSet<()>,
+    server: JoinSet<()>,
 }
 
 /// A request.
@@ -67,7 +66,12 @@ impl CannedDaemon {
                 connections.spawn(perform(stream, reply));
             }
         });
-        Self { addr, asked, _server: server }
+        Self { addr, asked, server }
+    }
+
+    /// Closes the port and all connections, as `kill -9` does.
+    pub(crate) async fn kill(mut self) {
+        self.server.shutdown().await;
     }
 
     /// The requests so far.

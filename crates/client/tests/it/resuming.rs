@@ -97,7 +97,7 @@ async fn a_stream_survives_the_death_and_return_of_the_daemon() {
     while stream.last_event_id() < 3 {
         events.extend(stream.next().await.unwrap());
     }
-    drop(daemon);
+    daemon.kill().await;
     let returned = async {
         tokio::time::sleep(Duration::from_secs(40)).await;
         CannedDaemon::start_at(addr, sound).await
@@ -205,7 +205,7 @@ async fn a_daemon_that_stays_away_is_given_up() {
     let daemon = CannedDaemon::start(|_| reply("202 Accepted", &[], &accepted())).await;
     let client = client(&daemon);
     client.submit(&api_types::TaskRequest::default(), None).await.unwrap();
-    drop(daemon);
+    daemon.kill().await;
     let (error, waited) = given_up(&client).await;
     assert!(error.is_unreachable(), "{error}");
     assert!((120..121).contains(&waited.as_secs()), "{waited:?}");

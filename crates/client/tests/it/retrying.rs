@@ -117,7 +117,7 @@ async fn a_daemon_that_was_never_there_is_given_up_soon_and_one_that_was_late() 
     let daemon = daemon_with([reply("202 Accepted", &[], &accepted())]).await;
     let (met, unmet) = (client(&daemon), Client::new(config(&daemon)).unwrap());
     met.submit(&request(), None).await.unwrap();
-    drop(daemon);
+    daemon.kill().await;
     for (client, wanted) in [(unmet, seconds(2)), (met, seconds(120))] {
         let start = Instant::now();
         let lost = client.submit(&request(), None).await.unwrap_err();
