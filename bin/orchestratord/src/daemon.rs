@@ -25,6 +25,9 @@ use crate::{
     state::AppState,
 };
 
+/// How long requests that are open after all tasks were drained may take, in milliseconds.
+const EDGE_DRAIN_MS: u64 = 2000;
+
 /// Runs the daemon until it is told to end.
 pub(crate) async fn run(
     cli: &Cli,
@@ -199,8 +202,10 @@ fn limits(config: &Config) -> EdgeLimits {
         header_max_bytes: server.header_max_bytes,
         headers_max: server.headers_max,
         body_read_timeout_ms: server.body_read_timeout_ms,
+        write_timeout_ms: config.stream.write_timeout_ms,
         connections_max: server.connections_max,
         http2_streams_max: server.http2_streams_max,
+        drain_deadline_ms: EDGE_DRAIN_MS,
         ..EdgeLimits::default()
     }
 }

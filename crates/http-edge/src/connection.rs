@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::{EdgeLimits, edge::Edge, prefixed::Prefixed};
+use crate::{EdgeLimits, edge::Edge, prefixed::Prefixed, write_limit::WriteLimit};
 
 /// How long what was sent may stay unacknowledged before the peer counts as gone (ORCH-071).
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -55,8 +55,9 @@ pub(crate) async fn serve_connection(
     if prefix.is_empty() {
         return Ok(());
     }
-    let io = TokioIo::new(Prefixed::new(prefix, stream));
     let limits = edge.limits().clone();
+    let write_timeout = Duration::from_millis(limits.write_timeout_ms);
+    let io = TokioIo::new(Prefixed::new(prefix, WriteLimit::new(stream, write_timeout)));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let edge = Arc::clone(&edge);
         async move { Ok::<_, Infallible>(edge.answer(request).await) }

@@ -18,6 +18,7 @@ mod options;
 mod prefixed;
 mod problem;
 mod server;
+mod write_limit;
 
 pub use access::{Access, BearerToken, BindRefused, WeakToken, check_bind};
 pub use body::{JsonBody, problem_of_body, read_body, read_json};

@@ -20,6 +20,9 @@ pub struct EdgeLimits {
     pub head_read_timeout_ms: u64,
     /// Longest time from the head to the end of the body, in milliseconds; after it comes 408.
     pub body_read_timeout_ms: u64,
+    /// Longest time that a write may be blocked by a peer that does not read, in milliseconds; then the
+    /// connection is closed.
+    pub write_timeout_ms: u64,
     /// Most connections; further ones are closed at once.
     pub connections_max: usize,
     /// Most concurrent requests on one connection of HTTP/2.
@@ -36,6 +39,7 @@ impl Default for EdgeLimits {
             headers_max: 64,
             head_read_timeout_ms: 30_000,
             body_read_timeout_ms: 10_000,
+            write_timeout_ms: 30_000,
             connections_max: 1024,
             http2_streams_max: 100,
             drain_deadline_ms: 30_000,

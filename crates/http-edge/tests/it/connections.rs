@@ -134,3 +134,43 @@ async fn each_piece_of_a_stream_is_sent_when_it_is_there() {
         }
     }
 }
+
+/// A body without end that says when it is dropped.
+struct Endless(mpsc::Sender<()>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        let frame = http_body::Frame::data(Bytes::from_static(&[b'x'; 8192]));
+        std::task::Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Verifies: ORCH-083
+#[tokio::test]
+async fn a_peer_that_does_not_read_loses_its_connection() {
+    let (dropped, mut is_dropped) = mpsc::channel(1);
+    let endless = move || async move { Body::new(Endless(dropped.clone())) };
+    let routes = Router::new().route("/endless", routing::get(endless));
+    let mut options = local();
+    options.limits.write_timeout_ms = 50;
+    let server = RunningServer::start_with(routes, options).await;
+    let mut stream = server.connect().await;
+    send(&mut stream, "GET /endless HTTP/1.1\nHost: localhost", "").await;
+    // Nothing is read until the server has given up: its end of the stream is gone by then.
+    is_dropped.recv().await.expect("the body is dropped");
+    let mut bytes = Vec::new();
+    let ended = stream.read_to_end(&mut bytes).await;
+    assert!(bytes.starts_with(b"HTTP/1.1 200"), "{ended:?}");
+}
