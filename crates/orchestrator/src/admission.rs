@@ -9,7 +9,7 @@ use api_types::{
 };
 use orchestrator_core::{Event, TaskId};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use uuid::Uuid;
 
 use crate::{
@@ -57,18 +57,33 @@ pub(crate) struct Admissions {
     in_flight: Mutex<HashMap<BindingKey, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-impl Admissions {
-    fn gate(&self, key: &BindingKey) -> Arc<tokio::sync::Mutex<()>> {
-        let mut in_flight = self.in_flight.lock().expect("no holder panics");
-        Arc::clone(in_flight.entry(key.clone()).or_default())
-    }
+/// The right to admit for a key. It stays with the admission even where its caller goes away, and passes
+/// to the next duplicate when dropped.
+struct Turn {
+    shared: Arc<Shared>,
+    key: BindingKey,
+    gate: Option<OwnedMutexGuard<()>>,
+}
 
-    /// Forgets a key that nobody else waits for.
-    fn release(&self, key: &BindingKey, gate: Arc<tokio::sync::Mutex<()>>) {
-        let mut in_flight = self.in_flight.lock().expect("no holder panics");
-        drop(gate);
-        if in_flight.get(key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
-            in_flight.remove(key);
+impl Turn {
+    async fn wait(shared: &Arc<Shared>, key: BindingKey) -> Self {
+        let gate = {
+            let mut in_flight = shared.admissions.in_flight.lock().expect("no holder panics");
+            Arc::clone(in_flight.entry(key.clone()).or_default())
+        };
+        let mut turn = Self { shared: Arc::clone(shared), key, gate: None };
+        turn.gate = Some(gate.lock_owned().await);
+        turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut in_flight = self.shared.admissions.in_flight.lock().expect("no holder panics");
+        self.gate = None;
+        // Nobody else waits for the key.
+        if in_flight.get(&self.key).is_some_and(|gate| Arc::strong_count(gate) == 1) {
+            in_flight.remove(&self.key);
         }
     }
 }
@@ -85,17 +100,12 @@ pub(crate) async fn submit(
     };
     let key =
         BindingKey { identity: Arc::clone(&submission.identity), route: submission.route, key };
-    let gate = shared.admissions.gate(&key);
-    let result = {
-        let _turn = gate.lock().await;
-        match shared.journal.binding(key.clone()).await? {
-            Some(binding) if binding.request_digest == digest => replay(shared, &binding).await,
-            Some(_other_request) => Err(Refusal::IdempotencyMismatch),
-            None => admit(shared, submission, digest, Some(key.clone())).await,
-        }
-    };
-    shared.admissions.release(&key, gate);
-    result
+    let turn = Turn::wait(shared, key.clone()).await;
+    match shared.journal.binding(key).await? {
+        Some(binding) if binding.request_digest == digest => replay(shared, &binding).await,
+        Some(_other_request) => Err(Refusal::IdempotencyMismatch),
+        None => admit(shared, submission, digest, Some(turn)).await,
+    }
 }
 
 async fn replay(shared: &Arc<Shared>, binding: &Binding) -> Result<Accepted, Refusal> {
@@ -117,7 +127,7 @@ async fn admit(
     shared: &Arc<Shared>,
     submission: Submission,
     request_digest: String,
-    key: Option<BindingKey>,
+    turn: Option<Turn>,
 ) -> Result<Accepted, Refusal> {
     if shared.closing.is_cancelled() {
         return Err(Refusal::ShuttingDown);
@@ -196,7 +206,7 @@ async fn admit(
         progress: Progress::default(),
         end: None,
     };
-    commit_admission(shared, row, key, model.preparation).await
+    commit_admission(shared, row, turn, model.preparation).await
 }
 
 /// Reserves a place, makes the task durable, and queues it. What was begun is finished even if the
@@ -204,12 +214,12 @@ async fn admit(
 async fn commit_admission(
     shared: &Arc<Shared>,
     mut row: TaskRow,
-    key: Option<BindingKey>,
+    turn: Option<Turn>,
     preparation: PreparationView,
 ) -> Result<Accepted, Refusal> {
     let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options.ring_bytes);
     let log = Arc::new(log);
-    let offer = LiveTask::new(row.clone(), Arc::clone(&log), false).offer(&*shared.clock);
+    let offer = LiveTask::new(row.clone(), Arc::clone(&log), 0).offer(&*shared.clock);
     let position = match shared.step(Event::Offered(offer)) {
         Some(Ok(position)) => position,
         Some(Err(_limit)) => {
@@ -222,8 +232,8 @@ async fn commit_admission(
     let (reply, answer) = oneshot::channel();
     let committer = Arc::clone(shared);
     shared.spawn(async move {
-        let binding = key.map(|key| Binding {
-            key,
+        let binding = turn.as_ref().map(|turn| Binding {
+            key: turn.key.clone(),
             request_digest: row.spec.request_digest.clone(),
             task: row.id,
         });
@@ -231,7 +241,7 @@ async fn commit_admission(
         let result = match committer.journal.commit(vec![admitted]).await {
             Ok(()) => {
                 let task = row.id;
-                committer.remember(Arc::new(LiveTask::new(row.clone(), log, false)));
+                committer.remember(Arc::new(LiveTask::new(row.clone(), log, 0)));
                 committer.step(Event::Committed { task });
                 Ok(row)
             }
@@ -248,6 +258,7 @@ async fn commit_admission(
                 Err(Refusal::from(error))
             }
         };
+        drop(turn);
         // The caller may be gone; the task stays.
         drop(reply.send(result));
     });

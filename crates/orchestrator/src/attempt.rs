@@ -171,15 +171,11 @@ fn already_whole(live: &LiveTask, replay: &Replay) -> Option<Verdict> {
 }
 
 fn method(live: &LiveTask, pool: &PoolFacts, replay: &Replay) -> Result<Method, Verdict> {
-    let reserved = live.changing().progress.ids_reserved;
-    if live.may_lack_tail && reserved > 0 && !pool.features.replay {
+    if live.lost_until().is_some() && !pool.features.replay && !pool.features.strict {
         // Clients may have seen more than the log has, and nothing says what.
         let message =
             "power was lost while the answer ran, and this engine cannot repeat it exactly";
-        let error = task_error(live, ErrorCode::ContinuationMismatch, message);
-        let mut ending = Ending::failed(error, Outcome::Mismatch, Counted::default());
-        ending.event_id = Some(reserved + 1);
-        return Err(end(ending, true));
+        return Err(fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch));
     }
     if replay.is_empty() {
         return Ok(Method::Fresh);
@@ -227,8 +223,7 @@ async fn begin(
         progress.ids_reserved = progress.ids_reserved.max(live.log.last_event() + ID_BLOCK);
         progress.first_segment.get_or_insert_with(|| shared.events.current_segment());
         progress.started_at_ms.get_or_insert(now_ms);
-        let waited_ms = shared.clock.boot_ms().saturating_sub(live.spec.admitted_boot_ms);
-        progress.queue_time_ms.get_or_insert(waited_ms);
+        progress.queue_time_ms.get_or_insert_with(|| live.waited_ms(&*shared.clock));
         changing.progress.clone()
     };
     let moved =

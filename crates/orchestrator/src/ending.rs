@@ -6,6 +6,8 @@ use orchestrator_core::EndedBy;
 use crate::{
     EndRow, Outcome, Record,
     live_task::{LiveTask, StopReason},
+    relay::prompt_tokens,
+    replay::Replay,
     shared::Shared,
 };
 
@@ -19,8 +21,6 @@ pub(crate) struct Ending {
     pub(crate) usage: Counted,
     /// Whether the task's idempotency key admits a new one.
     pub(crate) frees_binding: bool,
-    /// Id of the terminal event where it is not the next one.
-    pub(crate) event_id: Option<u64>,
 }
 
 /// The terminal event's kind.
@@ -47,7 +47,6 @@ impl Ending {
             outcome: Some(Outcome::Completed),
             usage,
             frees_binding: false,
-            event_id: None,
         }
     }
 
@@ -59,7 +58,6 @@ impl Ending {
             outcome: Some(Outcome::Canceled),
             usage,
             frees_binding: is_abandoned,
-            event_id: None,
         }
     }
 
@@ -71,7 +69,6 @@ impl Ending {
             event: TerminalEvent::Error(Box::new(error)),
             outcome: Some(outcome),
             usage,
-            event_id: None,
         }
     }
 
@@ -83,7 +80,7 @@ impl Ending {
     /// What the scheduler says of a task that has no attempt.
     pub(crate) fn by_scheduler(live: &LiveTask, by: EndedBy) -> Self {
         let error = |code, message: &str| task_error(live, code, message);
-        let usage = Counted { tokens_out: Some(0), ..Counted::default() };
+        let usage = Counted::default();
         let ending = match by {
             EndedBy::Cancel => {
                 let is_abandoned = live.stop_reason() == Some(StopReason::Abandoned);
@@ -124,8 +121,9 @@ pub(crate) fn task_error(
 /// Ends a task: its events are synced, the end is committed, and only then shown.
 pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: Ending) {
     shared.sync_events().await;
+    let usage = usage(shared, live, &ending).await;
     let now_ms = shared.clock.wall_ms();
-    let (progress, attempts, first_token_boot_ms) = {
+    let (progress, attempts, first_token_ms) = {
         let mut changing = live.changing();
         if let (Some(outcome), Some(attempt)) =
             (ending.outcome, changing.progress.attempts.last_mut())
@@ -135,19 +133,18 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
             attempt.ended_at_ms = Some(now_ms);
         }
         let attempts = u32::try_from(changing.progress.attempts.len()).unwrap_or(u32::MAX);
-        (changing.progress.clone(), attempts, changing.first_token_boot_ms)
+        (changing.progress.clone(), attempts, changing.first_token_ms)
     };
-    let waited_ms = now_ms.saturating_sub(live.spec.admitted_at_ms);
+    let waited_ms = live.waited_ms(&*shared.clock);
     let (event, data, error) = match ending.event {
         TerminalEvent::End { finish_reason } => {
             let end = EndEvent {
                 finish_reason: finish_reason.to_owned(),
-                tokens_in: ending.usage.tokens_in,
-                tokens_out: ending.usage.tokens_out,
+                tokens_in: usage.tokens_in,
+                tokens_out: usage.tokens_out,
                 queue_time_ms: progress.queue_time_ms.unwrap_or(waited_ms),
-                first_token_ms: first_token_boot_ms
-                    .map(|at| at.saturating_sub(live.spec.admitted_boot_ms)),
-                decode_time_ms: ending.usage.decode_time_ms,
+                first_token_ms,
+                decode_time_ms: usage.decode_time_ms,
                 attempts,
                 kv_migrated: false,
             };
@@ -155,13 +152,16 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
         }
         TerminalEvent::Error(error) => ("error", serde_json::to_string(&error), Some(*error)),
     };
+    let next_event = live.log.last_event() + 1;
+    // An answer that is whole was generated again to its end; of others clients may have seen more.
+    let lost_until = live.lost_until().filter(|_| ending.state != TaskState::Succeeded);
     let end = EndRow {
         ended_at_ms: now_ms,
-        event_id: ending.event_id.unwrap_or_else(|| live.log.last_event() + 1),
+        event_id: lost_until.map_or(next_event, |shown| shown + 1),
         event: event.to_owned(),
         data: data.expect("wire types are JSON"),
-        tokens_in: ending.usage.tokens_in,
-        tokens_out: ending.usage.tokens_out,
+        tokens_in: usage.tokens_in,
+        tokens_out: usage.tokens_out,
         error,
         regions: live.log.regions(),
     };
@@ -177,4 +177,19 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
     shared.forget(live.id);
     live.log.publish_terminal(&end);
     shared.count_end(live, &end, ending.state);
+}
+
+/// What the task used. An end that does not come from a running attempt counts what was shown before it.
+async fn usage(shared: &Shared, live: &LiveTask, ending: &Ending) -> Counted {
+    let told = ending.usage;
+    if ending.state == TaskState::Succeeded || told.tokens_out.is_some() {
+        return told;
+    }
+    let tokens_out = if live.log.last_event() == 0 {
+        Some(0)
+    } else {
+        let replay = Replay::read(shared, &live.log, &live.spec.stop).await;
+        replay.ok().and_then(|replay| replay.assembler.tokens_shown())
+    };
+    Counted { tokens_in: prompt_tokens(live, None), tokens_out, ..told }
 }

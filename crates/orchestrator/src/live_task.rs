@@ -13,8 +13,8 @@ pub(crate) struct LiveTask {
     pub(crate) identity: Arc<str>,
     pub(crate) spec: Arc<TaskSpec>,
     pub(crate) log: Arc<TaskLog>,
-    /// Whether power was lost while clients may have seen events that the log no longer has.
-    pub(crate) may_lack_tail: bool,
+    /// Clients may have seen events up to this id that were lost with the power; 0 where none were.
+    shown_until: u64,
     changing: Mutex<Changing>,
     stop: CancellationToken,
     stop_reason: OnceLock<StopReason>,
@@ -26,8 +26,8 @@ pub(crate) struct Changing {
     pub(crate) state: TaskState,
     pub(crate) prompt_ids: Option<Arc<[u32]>>,
     pub(crate) progress: Progress,
-    /// First token of the task, on the boot-time clock; lost with the process.
-    pub(crate) first_token_boot_ms: Option<u64>,
+    /// From admission to the first token; lost with the process.
+    pub(crate) first_token_ms: Option<u64>,
 }
 
 /// Why a running attempt is to stop.
@@ -42,22 +42,37 @@ pub(crate) enum StopReason {
 }
 
 impl LiveTask {
-    pub(crate) fn new(row: TaskRow, log: Arc<TaskLog>, may_lack_tail: bool) -> Self {
+    pub(crate) fn new(row: TaskRow, log: Arc<TaskLog>, shown_until: u64) -> Self {
         Self {
             id: row.id,
             sequence: row.sequence,
             identity: row.identity,
             spec: row.spec,
             log,
-            may_lack_tail,
+            shown_until,
             changing: Mutex::new(Changing {
                 state: row.state,
                 prompt_ids: row.prompt_ids,
                 progress: row.progress,
-                first_token_boot_ms: None,
+                first_token_ms: None,
             }),
             stop: CancellationToken::new(),
             stop_reason: OnceLock::new(),
+        }
+    }
+
+    /// The last id that clients may have seen, where power was lost and the log does not have all of it
+    /// yet.
+    pub(crate) fn lost_until(&self) -> Option<u64> {
+        (self.log.last_event() < self.shown_until).then_some(self.shown_until)
+    }
+
+    /// Time since admission, in milliseconds.
+    pub(crate) fn waited_ms(&self, clock: &dyn Clock) -> u64 {
+        if self.spec.boot_id == clock.boot_id() {
+            clock.boot_ms().saturating_sub(self.spec.admitted_boot_ms)
+        } else {
+            clock.wall_ms().saturating_sub(self.spec.admitted_at_ms)
         }
     }
 

@@ -14,6 +14,9 @@ use crate::{
     task_log::TaskLog,
 };
 
+/// How long a shutdown waits for room on a full device, beyond the drain.
+const FULL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Takes tasks, keeps them, and gets them done. Dropping it ends everything it runs; what is not done
 /// stays in the journal for the next one.
 pub struct Orchestrator {
@@ -245,7 +248,13 @@ impl Orchestrator {
             replica.slots = 0;
             self.shared.step(Event::ReplicaChanged(replica));
         }
-        // What failed is not waited for: nothing more can be made durable.
+        // What failed is not waited for: nothing more can be made durable. Nor is a full device.
+        let full = async {
+            tokio::time::sleep(drain.saturating_add(FULL_PATIENCE)).await;
+            while !self.shared.is_store_full() {
+                tokio::time::sleep(FULL_PATIENCE).await;
+            }
+        };
         let failed = self.shared.failed.clone();
         let drained = async {
             let running_ended = tokio::time::timeout(drain, self.running_ended()).await;
@@ -265,15 +274,13 @@ impl Orchestrator {
         tokio::select! {
             () = drained => {}
             () = failed.cancelled() => {}
+            () = full => tracing::warn!("the store's device is full; what runs is left as it stands"),
         }
         self.shared.life.cancel();
     }
 
     async fn running_ended(&self) {
-        let is_running = || {
-            let live = self.shared.all_live();
-            live.iter().any(|live| live.changing().state == TaskState::Running)
-        };
+        let is_running = || self.shared.all_live().iter().any(|live| self.shared.is_running(live));
         while is_running() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

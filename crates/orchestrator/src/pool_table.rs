@@ -4,7 +4,10 @@ use std::{
 };
 
 use adapter_host::{Features, ReplicaKey, SamplingSupport};
+use api_types::Determinism;
 use orchestrator_core::{ModelId, Replica, ReplicaId};
+
+use crate::TaskSpec;
 
 /// The states of a pool that this build knows (ORCH-131).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,29 @@ impl PoolFacts {
                 is_known || own.is_some_and(|(pool, _)| pool == &*self.replica.pool_id)
             }
         }
+    }
+
+    /// Whether it has what the task needs. The seed is not looked at: every task has one, asked for or
+    /// not.
+    pub(crate) fn fits(&self, spec: &TaskSpec) -> bool {
+        let sampling = &spec.sampling;
+        let needed = SamplingSupport {
+            temperature: sampling.temperature != 1.0,
+            top_p: sampling.top_p != 1.0,
+            top_k: sampling.top_k > 0,
+            min_p: sampling.min_p > 0.0,
+            repeat_penalty: sampling.repeat_penalty != 1.0,
+            presence_penalty: sampling.presence_penalty != 0.0,
+            frequency_penalty: sampling.frequency_penalty != 0.0,
+            seed: false,
+        };
+        let tokens = u64::from(spec.prompt_tokens.unwrap_or(0)) + u64::from(spec.max_tokens);
+        let ctx_max = self.model(&spec.model_id).and_then(|model| model.ctx_max);
+        self.features.sampling.covers(&needed)
+            && (self.features.strict || spec.determinism != Determinism::Strict)
+            && (self.features.chat || self.features.token_ids || spec.messages.is_none())
+            // Without a count of the prompt the engine itself has the last word.
+            && (spec.prompt_tokens.is_none() || ctx_max.is_none_or(|max| tokens <= max.into()))
     }
 
     /// The replica as the scheduler sees it.

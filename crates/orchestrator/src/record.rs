@@ -1,11 +1,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use adapter_host::{AttemptId, Sampling};
+use adapter_host::{AttemptId, ReplicaKey, Sampling};
 use api_types::{Content, Determinism, ErrorBody, Failover, MessageRequest, Priority, TaskState};
-use orchestrator_core::TaskId;
+use orchestrator_core::{ReplicaId, TaskId};
 use serde::{Deserialize, Serialize};
 
-use crate::Region;
+use crate::{Region, pool_table::replica_id};
 
 /// One change of the journal. A commit holds one or more of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +120,33 @@ pub struct Progress {
     pub queue_time_ms: Option<u64>,
     /// Times that workers or the daemon died under it without progress.
     pub poison: Poison,
+}
+
+impl Progress {
+    /// Replicas that failed the task, each once.
+    pub(crate) fn failed_replicas(&self) -> Vec<ReplicaId> {
+        let failed = self.attempts.iter().filter(|one| one.outcome == Some(Outcome::Lost));
+        let key = |one: &AttemptRow| ReplicaKey::new(&one.pool_id, &one.replica_id);
+        let mut replicas: Vec<_> = failed.map(|one| replica_id(&key(one))).collect();
+        replicas.sort();
+        replicas.dedup();
+        replicas
+    }
+
+    /// How long the closed attempts ran, in milliseconds of the wall clock; when an interrupted one
+    /// ended is not known.
+    pub(crate) fn ran_ms(&self) -> u64 {
+        let known = self.attempts.iter().filter(|one| one.outcome != Some(Outcome::Interrupted));
+        let ran = |one: &AttemptRow| Some(one.ended_at_ms?.saturating_sub(one.started_at_ms));
+        known.filter_map(ran).sum()
+    }
+}
+
+impl Poison {
+    /// Whether the task is tried alone.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.daemon_ends >= 2
+    }
 }
 
 /// Count of deaths under a task (ORCH-106).

@@ -1,4 +1,7 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use api_types::{ErrorCode, TaskState};
 use orchestrator_core::{Event, Restored, TaskId};
@@ -18,6 +21,9 @@ pub(crate) const NOTE_BOOT: &str = "boot_id";
 
 /// Note: whether the last process ended in order.
 pub(crate) const NOTE_CLEAN: &str = "clean";
+
+/// Note: up to which event clients may have seen tasks that lost events with the power, by task id.
+const NOTE_SHOWN: &str = "shown_until";
 
 /// Why the state of a former process could not be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +45,7 @@ struct Found {
 /// Takes over every task that the last process left: queued ones in their order, running ones ahead of
 /// them.
 pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<(), RecoveryError> {
-    let rows = shared.journal.live_tasks().await?;
+    let mut rows = shared.journal.live_tasks().await?;
     let boot_id = shared.clock.boot_id().to_owned();
     let former_boot = shared.journal.note(NOTE_BOOT).await?;
     let was_clean = shared.journal.note(NOTE_CLEAN).await?.as_deref() == Some("true");
@@ -60,18 +66,31 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<(), RecoveryError> {
             }
         },
     )?;
-    shared
-        .journal
-        .commit(vec![
-            Record::Note { name: NOTE_BOOT, value: boot_id },
-            Record::Note { name: NOTE_CLEAN, value: "false".to_owned() },
-        ])
-        .await?;
+    let shown_until = shown_until(shared, &rows, lost_power).await?;
+    // One commit, so that a death in the middle of this neither forgets nor counts anything twice.
+    let mut records = vec![
+        Record::Note { name: NOTE_BOOT, value: boot_id },
+        Record::Note { name: NOTE_CLEAN, value: "false".to_owned() },
+        Record::Note {
+            name: NOTE_SHOWN,
+            value: serde_json::to_string(&shown_until).expect("a map of numbers is JSON"),
+        },
+    ];
+    for row in &mut rows {
+        let progressed = found.get(&row.id).map_or(0, |found| found.progressed_attempt);
+        if row.state == TaskState::Running {
+            interrupt(shared, row, progressed, was_clean);
+            let progress = Box::new(row.progress.clone());
+            records.push(Record::Moved { task: row.id, state: row.state, progress });
+        }
+    }
+    shared.journal.commit(records).await?;
 
     let count = rows.len();
     for row in rows {
         let found = found.remove(&row.id).unwrap_or_default();
-        take_over(shared, row, found, was_clean, lost_power).await;
+        let shown_until = shown_until.get(&row.id.to_string()).copied().unwrap_or_default();
+        take_over(shared, row, found, shown_until).await;
     }
     if count > 0 {
         tracing::info!(event = "recovered", tasks = count, "took over the tasks of the last run");
@@ -87,37 +106,48 @@ fn holds_output(generation: bytes::Bytes) -> bool {
     is_read && entries.iter().any(|entry| matches!(entry, Entry::Output(_)))
 }
 
-async fn take_over(
-    shared: &Arc<Shared>,
-    mut row: TaskRow,
-    found: Found,
-    was_clean: bool,
+/// Up to which event clients may have seen each task that lost some with the power, now or before.
+async fn shown_until(
+    shared: &Shared,
+    rows: &[TaskRow],
     lost_power: bool,
-) {
-    let was_running = row.state == TaskState::Running;
-    let attempts = u32::try_from(row.progress.attempts.len()).unwrap_or(u32::MAX);
-    if was_running && let Some(attempt) = row.progress.attempts.last_mut() {
-        attempt.outcome = Some(Outcome::Interrupted);
-        attempt.ended_at_ms = Some(shared.clock.wall_ms());
-        if attempt.in_process && !was_clean {
-            let progressed = found.progressed_attempt >= attempts;
-            let ends = &mut row.progress.poison.daemon_ends;
-            *ends = if progressed { 1 } else { *ends + 1 };
-        }
-    }
+) -> Result<BTreeMap<String, u64>, RecoveryError> {
+    let note = shared.journal.note(NOTE_SHOWN).await?;
+    // A note that cannot be read is another version's; what it said can only be guessed.
+    let before: BTreeMap<String, u64> =
+        note.and_then(|note| serde_json::from_str(&note).ok()).unwrap_or_default();
+    let of = |row: &TaskRow| {
+        let id = row.id.to_string();
+        let now = if lost_power { row.progress.ids_reserved } else { 0 };
+        let shown = before.get(&id).copied().unwrap_or(0).max(now);
+        (shown > 0).then_some((id, shown))
+    };
+    Ok(rows.iter().filter_map(of).collect())
+}
+
+/// Notes the end of the attempt in whose middle the process ended.
+fn interrupt(shared: &Shared, row: &mut TaskRow, progressed_attempt: u32, was_clean: bool) {
     row.state = TaskState::Queued;
+    let attempts = u32::try_from(row.progress.attempts.len()).unwrap_or(u32::MAX);
+    let Some(attempt) = row.progress.attempts.last_mut() else { return };
+    attempt.outcome = Some(Outcome::Interrupted);
+    attempt.ended_at_ms = Some(shared.clock.wall_ms());
+    if attempt.in_process && !was_clean {
+        let ends = &mut row.progress.poison.daemon_ends;
+        *ends = if progressed_attempt >= attempts { 1 } else { *ends + 1 };
+    }
+}
+
+async fn take_over(shared: &Arc<Shared>, row: TaskRow, found: Found, shown_until: u64) {
     let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options.ring_bytes);
     for region in found.regions {
         log.restore(region);
     }
-    let progress = Box::new(row.progress.clone());
-    let deaths = row.progress.poison.daemon_ends;
-    let live = Arc::new(LiveTask::new(row, Arc::new(log), lost_power));
+    let has_run = !row.progress.attempts.is_empty();
+    let poison = row.progress.poison;
+    let deaths = poison.daemon_ends;
+    let live = Arc::new(LiveTask::new(row, Arc::new(log), shown_until));
     shared.remember(Arc::clone(&live));
-    if was_running {
-        let moved = Record::Moved { task: live.id, state: TaskState::Queued, progress };
-        shared.commit_until_room(vec![moved]).await;
-    }
     if deaths >= shared.options.poison_limit {
         let message = "the daemon died under this task again and again; it is not tried any more";
         let mut error = task_error(&live, ErrorCode::ReplicaExhausted, message);
@@ -126,11 +156,11 @@ async fn take_over(
             .await;
         return;
     }
-    let alone = deaths >= 2;
+    let alone = poison.is_suspect();
     let wait_ms = if alone { alone_after_ms(deaths) } else { 0 };
     let restored = Restored {
         offer: live.offer(&*shared.clock),
-        requeued: attempts > 0,
+        requeued: has_run,
         not_before_ms: shared.clock.boot_ms() + wait_ms,
         alone,
     };

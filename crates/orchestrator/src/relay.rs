@@ -36,6 +36,9 @@ pub(crate) struct Relay<'a> {
     next_event: u64,
     accepted_tokens: Option<u64>,
     first_output_boot_ms: Option<u64>,
+    /// Where the run began, and what attempts before it took of its time.
+    began_boot_ms: u64,
+    ran_before_ms: u64,
     last_progress_boot_ms: u64,
     has_noted_replay: bool,
     /// Reused from batch to batch.
@@ -62,7 +65,11 @@ impl<'a> Relay<'a> {
         method: Method,
         replay: Replay,
     ) -> Self {
-        let attempts = live.changing().progress.attempts.len();
+        let (attempts, ran_before_ms) = {
+            let changing = live.changing();
+            (changing.progress.attempts.len(), changing.progress.ran_ms())
+        };
+        let now_ms = shared.clock.boot_ms();
         Self {
             comparison: match method {
                 Method::Regenerate(comparison) => Some(comparison),
@@ -75,7 +82,9 @@ impl<'a> Relay<'a> {
             attempt_number: u32::try_from(attempts).unwrap_or(u32::MAX),
             next_event: live.log.last_event() + 1,
             first_output_boot_ms: None,
-            last_progress_boot_ms: shared.clock.boot_ms(),
+            began_boot_ms: now_ms,
+            ran_before_ms,
+            last_progress_boot_ms: now_ms,
             has_noted_replay: false,
             generation: Vec::new(),
             events: Vec::new(),
@@ -171,6 +180,7 @@ impl<'a> Relay<'a> {
                 EngineEvent::Replayed { .. } => {
                     if !self.has_noted_replay {
                         self.has_noted_replay = true;
+                        self.live.changing().progress.poison.daemon_ends = 0;
                         if !self.flush(FrameKind::Replayed).await {
                             return Some(stopped(self.live, self.usage(None)));
                         }
@@ -216,8 +226,14 @@ impl<'a> Relay<'a> {
     fn take_output(&mut self, output: &Output) -> Option<&'static str> {
         if self.first_output_boot_ms.is_none() {
             self.first_output_boot_ms = Some(self.last_progress_boot_ms);
+            let is_first = self.replay.is_empty();
             let mut changing = self.live.changing();
-            changing.first_token_boot_ms.get_or_insert(self.last_progress_boot_ms);
+            changing.progress.poison.daemon_ends = 0;
+            if is_first {
+                changing
+                    .first_token_ms
+                    .get_or_insert_with(|| self.live.waited_ms(&*self.shared.clock));
+            }
         }
         let accepted = self.accepted_tokens.zip(output.tokens);
         let accepted = accepted.map(|(sum, tokens)| sum + u64::from(tokens));
@@ -262,7 +278,7 @@ impl<'a> Relay<'a> {
         if self.generation.is_empty() && self.event_count == 0 && kind == FrameKind::Output {
             return true;
         }
-        self.reserve_ids().await;
+        let mut has_waited = self.reserve_ids().await;
         let frame = Frame {
             task: self.live.id,
             kind,
@@ -276,6 +292,7 @@ impl<'a> Relay<'a> {
             match self.shared.events.append(&frame) {
                 Ok(region) => break region,
                 Err(error) => {
+                    has_waited = true;
                     tokio::select! {
                         () = self.shared.wait_for_room(error) => {}
                         () = self.live.stop_signal().cancelled() => return false,
@@ -285,6 +302,10 @@ impl<'a> Relay<'a> {
         };
         if self.shared.options.sync_before_show && self.event_count > 0 {
             self.shared.sync_events().await;
+        }
+        if has_waited {
+            // That was not the engine's silence.
+            self.last_progress_boot_ms = self.shared.clock.boot_ms();
         }
         self.live.log.publish(region, Bytes::copy_from_slice(&self.events));
         if let Some(attempt) = self.live.changing().progress.attempts.last_mut() {
@@ -296,12 +317,12 @@ impl<'a> Relay<'a> {
         true
     }
 
-    /// Reserves more ids before the last reserved one is shown.
-    async fn reserve_ids(&mut self) {
+    /// Reserves more ids before the last reserved one is shown. Whether there was a need.
+    async fn reserve_ids(&mut self) -> bool {
         let progress = {
             let mut changing = self.live.changing();
             if self.next_event <= changing.progress.ids_reserved {
-                return;
+                return false;
             }
             changing.progress.ids_reserved = self.next_event + ID_BLOCK;
             changing.progress.clone()
@@ -309,6 +330,7 @@ impl<'a> Relay<'a> {
         let progress = Box::new(progress);
         let moved = Record::Moved { task: self.live.id, state: TaskState::Running, progress };
         self.shared.commit_until_room(vec![moved]).await;
+        true
     }
 
     fn mismatch(&self) -> Verdict {
@@ -331,9 +353,8 @@ impl<'a> Relay<'a> {
     }
 
     fn wall_left_ms(&self) -> u64 {
-        let started_at_ms = self.live.changing().progress.started_at_ms.unwrap_or_default();
-        let ran_ms = self.shared.clock.wall_ms().saturating_sub(started_at_ms);
-        self.shared.options.wall_ms.saturating_sub(ran_ms)
+        let runs_ms = self.shared.clock.boot_ms().saturating_sub(self.began_boot_ms);
+        self.shared.options.wall_ms.saturating_sub(self.ran_before_ms + runs_ms)
     }
 
     fn until_watchdog(&self) -> Duration {

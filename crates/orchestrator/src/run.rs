@@ -1,7 +1,8 @@
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use adapter_host::AttemptId;
 use api_types::{ErrorBody, ErrorCode, Failover, TaskState};
+use futures_util::FutureExt as _;
 use orchestrator_core::{Event, Lease, Next, ReplicaId};
 use serde_json::json;
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use crate::{
     attempt::attempt,
     ending::{Counted, Ending, finish, task_error},
     live_task::LiveTask,
-    pool_table::PoolFacts,
+    pool_table::{PoolFacts, PoolState, replica_id},
     shared::Shared,
     verdict::{RetryReason, Verdict, stopped_ending},
 };
@@ -38,10 +39,15 @@ pub(crate) struct Dispatch {
 pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Dispatch) {
     let Some(pool) = shared.pools.get(&dispatch.replica) else {
         // The pool went between the decision and its execution.
-        requeue(shared, live, &dispatch, 0, false).await;
+        requeue(shared, live, &dispatch, RetryReason::Unreachable).await;
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
     };
+    if !pool.fits(&live.spec) {
+        misplaced(shared, live, &dispatch).await;
+        shared.step(Event::LeaseReleased { lease: dispatch.lease });
+        return;
+    }
     let attempt_id = AttemptId(Uuid::now_v7());
     let work = attempt(shared, live, &dispatch, &pool, attempt_id);
     let verdict = shared.guard_panics(live, work).await;
@@ -57,17 +63,17 @@ async fn settle(
     verdict: Verdict,
 ) {
     let lease = dispatch.lease;
-    let over = Event::AttemptEnded { task: live.id, lease, next: Next::Ended };
+    let over = || shared.attempt_ended(live.id, lease, Next::Ended);
     match verdict {
         Verdict::End { ending, engine_is_done: true } => {
             shared.step(Event::LeaseReleased { lease });
             finish(shared, live, *ending).await;
-            shared.step(over);
+            over();
         }
         Verdict::End { ending, engine_is_done: false } => {
             let ended = async {
                 finish(shared, live, *ending).await;
-                shared.step(over);
+                over();
             };
             tokio::join!(ended, free_slot(shared, pool, attempt_id, lease));
         }
@@ -88,18 +94,9 @@ async fn settle(
                 match ending {
                     Some(ending) => {
                         finish(shared, live, ending).await;
-                        shared.step(over);
+                        over();
                     }
-                    None => {
-                        let wait_ms = match reason {
-                            RetryReason::Overloaded { retry_after_ms } => {
-                                retry_after_ms.unwrap_or(OVERLOADED_RETRY_MS)
-                            }
-                            RetryReason::Unreachable | RetryReason::Failed => 0,
-                        };
-                        requeue(shared, live, dispatch, wait_ms, reason == RetryReason::Failed)
-                            .await;
-                    }
+                    None => requeue(shared, live, dispatch, reason).await,
                 }
             };
             tokio::join!(settled, released);
@@ -115,6 +112,8 @@ async fn settle(
             };
             shared.commit_until_room(vec![moved]).await;
             live.changing().state = TaskState::Queued;
+            let again = Next::Requeue { not_before_ms: 0, avoid: Vec::new(), alone: false };
+            shared.attempt_ended(live.id, lease, again);
         }
     }
 }
@@ -155,19 +154,62 @@ async fn requeue(
     shared: &Arc<Shared>,
     live: &Arc<LiveTask>,
     dispatch: &Dispatch,
-    wait_ms: u64,
-    avoid_replica: bool,
+    reason: RetryReason,
 ) {
-    close_attempt(shared, live, Outcome::Lost);
+    let wait_ms = match reason {
+        RetryReason::Overloaded { retry_after_ms } => retry_after_ms.unwrap_or(OVERLOADED_RETRY_MS),
+        RetryReason::Unreachable | RetryReason::Failed => 0,
+    };
+    match reason {
+        RetryReason::Failed => close_attempt(shared, live, Outcome::Lost),
+        // No engine took it up, and there may be any number of them: they are not kept.
+        RetryReason::Overloaded { .. } | RetryReason::Unreachable => drop_attempt(live),
+    }
     let progress = live.changing().progress.clone();
-    let moved =
-        Record::Moved { task: live.id, state: TaskState::Queued, progress: Box::new(progress) };
+    let moved = Record::Moved {
+        task: live.id,
+        state: TaskState::Queued,
+        progress: Box::new(progress.clone()),
+    };
     shared.commit_until_room(vec![moved]).await;
     live.changing().state = TaskState::Queued;
-    let avoid = if avoid_replica { vec![dispatch.replica.clone()] } else { Vec::new() };
-    let next =
-        Next::Requeue { not_before_ms: shared.clock.boot_ms() + wait_ms, avoid, alone: false };
-    shared.step(Event::AttemptEnded { task: live.id, lease: dispatch.lease, next });
+    let again = Next::Requeue {
+        not_before_ms: shared.clock.boot_ms() + wait_ms,
+        avoid: progress.failed_replicas(),
+        alone: progress.poison.is_suspect(),
+    };
+    put_back(shared, live, dispatch, again).await;
+}
+
+/// The task was placed on a pool that lacks what it needs: it goes to one that has it.
+async fn misplaced(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: &Dispatch) {
+    let pools = shared.pools.serving(&live.spec.model_id);
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        pools.into_iter().partition(|pool| pool.fits(&live.spec));
+    // Where none that fits is open, the scheduler falls back on the others.
+    let is_open = fitting.iter().any(|pool| pool.state == PoolState::Ready);
+    let wait_ms = if is_open { 0 } else { OVERLOADED_RETRY_MS };
+    let (mut avoid, alone) = {
+        let changing = live.changing();
+        (changing.progress.failed_replicas(), changing.progress.poison.is_suspect())
+    };
+    avoid.extend(others.iter().map(|pool| replica_id(&pool.replica)));
+    let not_before_ms = shared.clock.boot_ms() + wait_ms;
+    put_back(shared, live, dispatch, Next::Requeue { not_before_ms, avoid, alone }).await;
+}
+
+/// Gives the task back to the scheduler; ends it where the scheduler has ended it meanwhile.
+async fn put_back(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: &Dispatch, next: Next) {
+    if !shared.attempt_ended(live.id, dispatch.lease, next)
+        && let Some(ending) = stopped_ending(live, Counted::default())
+    {
+        finish(shared, live, Ending { outcome: None, ..ending }).await;
+    }
+}
+
+/// Forgets the attempt that no engine took up.
+fn drop_attempt(live: &LiveTask) {
+    live.changing().progress.attempts.pop_if(|attempt| attempt.outcome.is_none());
 }
 
 fn close_attempt(shared: &Shared, live: &LiveTask, outcome: Outcome) {
@@ -191,13 +233,14 @@ async fn free_slot(shared: &Arc<Shared>, pool: &PoolFacts, attempt_id: AttemptId
     } else {
         Duration::from_millis(shared.options.cancel_grace_ms)
     };
-    let confirmed = tokio::time::timeout(grace, binding.adapter().abort(attempt_id)).await;
+    let abort = AssertUnwindSafe(binding.adapter().abort(attempt_id)).catch_unwind();
+    let confirmed = tokio::time::timeout(grace, abort).await;
     if pool.in_process && confirmed.is_err() {
         // The engine computes on and cannot be stopped: its slot stays taken.
         shared.pool_stuck(pool);
         return;
     }
-    if !matches!(confirmed, Ok(Ok(()))) {
+    if !matches!(confirmed, Ok(Ok(Ok(())))) {
         tracing::warn!(pool_id = &*pool.replica.pool_id, "an abort was not confirmed in time");
     }
     shared.step(Event::LeaseReleased { lease });

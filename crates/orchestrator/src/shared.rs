@@ -11,7 +11,9 @@ use std::{
 use adapter_host::AdapterHost;
 use api_types::{ErrorCode, TaskState};
 use futures_util::FutureExt as _;
-use orchestrator_core::{Action, EndedBy, Event, QueueLimit, Restored, Scheduler, TaskId};
+use orchestrator_core::{
+    Action, EndedBy, Event, Lease, Next, QueueLimit, Restored, Scheduler, TaskId,
+};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -111,8 +113,25 @@ impl Shared {
 
     /// Tells the scheduler something and carries out what it wants. The answer to an offer is returned.
     pub(crate) fn step(self: &Arc<Self>, event: Event) -> Option<Result<u64, QueueLimit>> {
-        let mut answer = None;
+        self.step_in(&mut self.scheduler(), event)
+    }
+
+    /// Tells the scheduler that an attempt is over. False where it had ended the task before, and whoever
+    /// ran the attempt has to see to that end.
+    pub(crate) fn attempt_ended(self: &Arc<Self>, task: TaskId, lease: Lease, next: Next) -> bool {
         let mut scheduler = self.scheduler();
+        // Only the caller's attempt can be the one that runs.
+        let is_running = scheduler.state(task) == Some(orchestrator_core::TaskState::Running);
+        self.step_in(&mut scheduler, Event::AttemptEnded { task, lease, next });
+        is_running
+    }
+
+    fn step_in(
+        self: &Arc<Self>,
+        scheduler: &mut Scheduler,
+        event: Event,
+    ) -> Option<Result<u64, QueueLimit>> {
+        let mut answer = None;
         for action in scheduler.step(event, self.clock.boot_ms()) {
             match action {
                 Action::Reserved { position, .. } => answer = Some(Ok(position)),
@@ -125,7 +144,6 @@ impl Shared {
                 }
             }
         }
-        drop(scheduler);
         self.wake_changed.notify_one();
         answer
     }
@@ -215,8 +233,20 @@ impl Shared {
     /// Ends a task because somebody wishes so, or because nobody listens any more.
     pub(crate) fn cancel(self: &Arc<Self>, live: &Arc<LiveTask>, reason: StopReason) {
         live.mark(reason);
-        self.unpark(live.id); // so that the scheduler knows it
-        self.step(Event::Canceled { task: live.id });
+        let parked = self.parked.lock().expect("no holder panics").remove(&live.id);
+        if parked.is_some() {
+            // The scheduler never knew it, and must not start it now.
+            self.ended_by_scheduler(live.id, EndedBy::Cancel, false);
+        } else {
+            self.step(Event::Canceled { task: live.id });
+        }
+    }
+
+    /// Whether an attempt of the task is at work, or being ended.
+    pub(crate) fn is_running(&self, live: &LiveTask) -> bool {
+        let state = self.scheduler().state(live.id);
+        state == Some(orchestrator_core::TaskState::Running)
+            || live.changing().state == TaskState::Running
     }
 
     /// Commits; waits while the device is full. Resolves only when the records are durable: if the store

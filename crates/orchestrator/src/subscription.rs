@@ -82,12 +82,15 @@ impl Shared {
     /// Cancels a task unless somebody listens to it within `alone_ms`.
     pub(crate) fn cancel_when_alone(self: &Arc<Self>, live: &Arc<LiveTask>, alone_ms: u64) {
         let (shared, live) = (Arc::clone(self), Arc::clone(live));
+        let arrivals = live.log.arrivals();
         self.spawn(async move {
             if alone_ms > 0 {
                 tokio::time::sleep(Duration::from_millis(alone_ms)).await;
             }
             let is_over = live.log.terminal().is_some() || live.log.is_closed();
-            if live.log.subscribers() == 0 && !is_over {
+            // Whoever came and went meanwhile started a wait of their own.
+            let is_alone = live.log.subscribers() == 0 && live.log.arrivals() == arrivals;
+            if is_alone && !is_over {
                 tracing::info!(event = "abandoned", task_id = %live.id, "nobody listens any more");
                 shared.cancel(&live, StopReason::Abandoned);
             }

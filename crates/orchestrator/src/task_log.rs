@@ -32,6 +32,8 @@ struct Inner {
     /// One place for each subscriber; empty while it is not waiting.
     wakers: Vec<Place>,
     subscribers: usize,
+    /// Subscribers that ever came.
+    arrivals: u64,
 }
 
 /// Events of one append.
@@ -163,6 +165,11 @@ impl TaskLog {
         self.lock().subscribers
     }
 
+    /// Subscribers that ever came.
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.lock().arrivals
+    }
+
     pub(crate) fn regions(&self) -> Vec<Region> {
         self.lock().regions.clone()
     }
@@ -181,6 +188,7 @@ impl TaskLog {
     fn cursor(self: &Arc<Self>, after: u64, is_subscriber: bool) -> Cursor {
         let mut inner = self.lock();
         inner.subscribers += usize::from(is_subscriber);
+        inner.arrivals += u64::from(is_subscriber);
         let free = inner.wakers.iter().position(|place| matches!(place, Place::Free));
         let place = free.unwrap_or(inner.wakers.len());
         if place == inner.wakers.len() {

@@ -1,0 +1,34 @@
+//! The orchestrator over the real stores, with engines that answer as they are told.
+
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod cancel;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod failover;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod queue;
+#[cfg(test)]
+mod reading;
+#[cfg(test)]
+mod restart;
+#[cfg(test)]
+mod seam;
+#[cfg(test)]
+mod shutdown;
+#[cfg(test)]
+mod storage;
+#[cfg(test)]
+mod time_limits;
