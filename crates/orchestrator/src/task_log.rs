@@ -363,8 +363,12 @@ impl Drop for Cursor {
 
 impl Inner {
     fn in_ring(&self, event: u64) -> Option<(u64, u32, Bytes)> {
-        let index = self.ring.partition_point(|chunk| chunk.first_event <= event).checked_sub(1)?;
-        let chunk = &self.ring[index];
+        // Nearly all subscribers wait for the newest chunk.
+        let newest = self.ring.back().filter(|chunk| chunk.first_event <= event);
+        let chunk = newest.or_else(|| {
+            let after = self.ring.partition_point(|chunk| chunk.first_event <= event);
+            self.ring.get(after.checked_sub(1)?)
+        })?;
         let holds = event < chunk.first_event + u64::from(chunk.event_count);
         holds.then(|| (chunk.first_event, chunk.event_count, chunk.events.clone()))
     }
