@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use xtask::RanTests;
 
-use crate::{commands, process, setup};
+use crate::crash::{Crash, Engine};
+use crate::{commands, crash, process, setup};
 
 type Step = fn(&Utf8Path) -> Result<()>;
 
 /// In this order: what is cheap and often wrong comes first, what needs everything else comes last.
-const STEPS: [(&str, Step); 9] = [
+const STEPS: [(&str, Step); 11] = [
     ("setup", setup::run),
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("layers", commands::layers),
@@ -24,6 +25,8 @@ const STEPS: [(&str, Step); 9] = [
     // Tests start the programs of bin/ and testkit, which `cargo test` alone does not build for them.
     ("build", |root| cargo(root, &["build", "--workspace"])),
     ("test", test),
+    ("crash scripted", |root| crash(root, Engine::Scripted, 40)),
+    ("crash candle", |root| crash(root, Engine::Candle, 3)),
     ("fuzz gguf", |root| {
         let example = ["run", "--package", "gguf", "--features", "testing", "--example", "fuzz"];
         cargo(root, &[&example[..], &["--", "--seconds", "60", "--seed", "1"]].concat())
@@ -60,13 +63,17 @@ pub(crate) fn run(root: &Utf8Path) -> Result<()> {
 fn print_times(times: &[(&str, f64)]) {
     println!();
     for (name, seconds) in times {
-        println!("{name:<12} {seconds:>8.1} s");
+        println!("{name:<14} {seconds:>8.1} s");
     }
-    println!("{:<12} {:>8.1} s", "all", times.iter().map(|(_, seconds)| seconds).sum::<f64>());
+    println!("{:<14} {:>8.1} s", "all", times.iter().map(|(_, seconds)| seconds).sum::<f64>());
 }
 
 fn cargo(root: &Utf8Path, arguments: &[&str]) -> Result<()> {
     process::run(&mut process::cargo(root, arguments.iter().copied()))
+}
+
+fn crash(root: &Utf8Path, engine: Engine, kills: u32) -> Result<()> {
+    crash::run(root, &Crash { engine, kills, seed: 1, keep: false })
 }
 
 /// Unit, integration and documentation tests; then every requirement marked verified must have been named

@@ -7,6 +7,7 @@
 
 mod ci;
 mod commands;
+mod crash;
 mod process;
 mod setup;
 
@@ -34,6 +35,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Kill the daemon again and again under load; nothing may be lost, and nothing may happen twice.
+    Crash(crash::Crash),
     /// Check which crate may depend on which.
     Layers,
     /// Fetch what tests need into target/setup/: the starter model and a Python environment.
@@ -74,6 +77,7 @@ fn run(command: Command, root: &Utf8Path) -> Result<()> {
     match command {
         Command::Ci => ci::run(root),
         Command::Contracts { check } => commands::contracts(root, check),
+        Command::Crash(crash) => crash::run(root, &crash),
         Command::Layers => commands::layers(root),
         Command::Setup => setup::run(root),
         Command::Specs { check: true, ran, .. } => commands::check_specs(root, ran.as_deref()),

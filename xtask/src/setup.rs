@@ -25,6 +25,11 @@ pub(crate) fn run(root: &Utf8Path) -> Result<()> {
     model(&setup, &venv_python)
 }
 
+/// Where the starter model lies after [`run`].
+pub(crate) fn model_file(root: &Utf8Path) -> Utf8PathBuf {
+    root.join("target/setup/models").join(MODEL_FILE)
+}
+
 fn venv(venv: &Utf8Path, requirements: &Utf8Path) -> Result<Utf8PathBuf> {
     let pins = std::fs::read_to_string(requirements)
         .with_context(|| format!("cannot read {requirements}"))?;

@@ -1,0 +1,62 @@
+use anyhow::Result;
+use camino::Utf8Path;
+use clap::{Args, ValueEnum};
+
+use crate::{process, setup};
+
+/// What the crash test is to do; the test itself is a program of `testkit`, so that this one stays small.
+#[derive(Debug, Args)]
+pub(crate) struct Crash {
+    /// What answers.
+    #[arg(long, value_enum, default_value = "scripted")]
+    pub(crate) engine: Engine,
+    /// How often the daemon is killed.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) kills: u32,
+    /// What all random choices come from.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Keep data and logs under target/crash/ even where all is well.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// What answers while the daemon is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// A process of its own with scripted answers.
+    Scripted,
+    /// The starter model in the daemon.
+    Candle,
+}
+
+impl Engine {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Scripted => "scripted",
+            Self::Candle => "candle",
+        }
+    }
+}
+
+/// Builds the daemon and the crash test, and runs it.
+pub(crate) fn run(root: &Utf8Path, crash: &Crash) -> Result<()> {
+    if crash.engine == Engine::Candle {
+        setup::run(root)?;
+    }
+    // As `ci` builds it: with other features than these, all would be built once more.
+    process::run(&mut process::cargo(root, ["build", "--workspace"]))?;
+    let built = root.join("target/debug");
+    let engine = crash.engine.name();
+    let folder = root.join(format!("target/crash/{engine}-{}", crash.seed));
+    let (kills, seed) = (crash.kills.to_string(), crash.seed.to_string());
+    let mut test = std::process::Command::new(built.join("crash"));
+    test.current_dir(root)
+        .args(["--engine", engine, "--kills", &kills, "--seed", &seed])
+        .args(["--daemon", built.join("orchestratord").as_str(), "--folder", folder.as_str()])
+        .args(["--model", setup::model_file(root).as_str()]);
+    if crash.keep {
+        test.arg("--keep");
+    }
+    process::run(&mut test)
+}
