@@ -1,3 +1,4 @@
+use adapter_host::Sampling;
 use api_types::{AttemptView, Links, PreparationView, TaskAccepted, TaskView, Usage};
 use jiff::Timestamp;
 use orchestrator::{Accepted, Outcome, TaskRow};
@@ -46,7 +47,7 @@ pub(crate) fn task_view(
         parameters: json!({
             "max_tokens": spec.max_tokens,
             "deadline_ms": spec.deadline_ms,
-            "sampling": spec.sampling,
+            "sampling": as_given(&spec.sampling),
             "stop": spec.stop,
             "determinism": spec.determinism,
             "failover": spec.failover,
@@ -89,6 +90,13 @@ pub(crate) fn accepted_view(accepted: &Accepted) -> TaskAccepted {
         cancel_url,
         preparation: accepted.preparation.clone(),
     }
+}
+
+/// Numbers as people write them: a detour through text, since widening 0.8 shows what a float really is.
+fn as_given(sampling: &Sampling) -> serde_json::Value {
+    serde_json::to_string(sampling)
+        .and_then(|text| serde_json::from_str(&text))
+        .expect("numbers are JSON")
 }
 
 fn deadline_at(row: &TaskRow) -> Option<String> {
