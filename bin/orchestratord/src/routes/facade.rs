@@ -17,7 +17,7 @@ use orchestrator::{Delivery, Refusal, Submission, Subscribed, Subscription};
 use super::{events::stream_response, tasks::idempotency_key};
 use crate::{
     event_stream::{EventStream, Shape, events_of},
-    query::named_header,
+    query::{named_header, traceparent},
     state::{AppState, problem},
 };
 
@@ -64,7 +64,7 @@ pub(super) async fn chat(
         request: chat.task,
         identity: context.identity.as_str().into(),
         correlation_id: correlation_id.to_owned(),
-        traceparent: named_header(&headers, "traceparent").map(str::to_owned),
+        traceparent: Some(traceparent(&headers)),
         route: "/v1/chat/completions",
         idempotency_key: key,
         reattach_ms,

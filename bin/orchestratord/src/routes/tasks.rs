@@ -14,7 +14,7 @@ use orchestrator_core::TaskId;
 use uuid::Uuid;
 
 use crate::{
-    query::{Query, named_header},
+    query::{Query, traceparent},
     state::{AppState, problem},
     view::{accepted_view, links, task_view},
 };
@@ -38,7 +38,7 @@ pub(super) async fn submit(
         request: body,
         identity: context.identity.as_str().into(),
         correlation_id: context.correlation_id.as_str().to_owned(),
-        traceparent: named_header(&headers, "traceparent").map(str::to_owned),
+        traceparent: Some(traceparent(&headers)),
         route: "/v2/tasks",
         idempotency_key: idempotency_key(&headers).map_err(|field| refused(field.into()))?,
         reattach_ms: None,
