@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    announce::announce,
     boot_clock::BootClock,
     cli::Cli,
     embedded_pool::{EmbeddedPool, Workshop},
@@ -216,9 +217,4 @@ fn how_to_try(addr: std::net::SocketAddr, model: &str) -> String {
          application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
          \"content\": \"Name three colors.\"}}]}}'"
     )
-}
-
-#[expect(clippy::print_stderr, reason = "it is for the person who started the daemon")]
-fn announce(text: &str) {
-    eprintln!("{text}");
 }

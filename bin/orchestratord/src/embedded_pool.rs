@@ -11,6 +11,7 @@ use orchestrator::{Orchestrator, PoolFacts, PoolModel, PoolState};
 use prompt::PromptModel;
 
 use crate::{
+    announce::announce,
     models::{Models, Preparation},
     progress_line::ProgressLine,
 };
@@ -106,10 +107,9 @@ impl Workshop {
                         source = pool.model.source,
                         error = reason,
                         retry_in_s = pause.as_secs(),
-                        "the model is not to be had; fix the cause, or set [models.{}] source to a file: \
-                         reference",
-                        pool.model_name,
+                        "the model is not to be had",
                     );
+                    announce(&how_to_mend(&pool, &reason, pause));
                     self.models
                         .note(&pool.model_name, Preparation::Failed { reason: reason.clone() });
                     let facts = pool.facts(PoolState::Backoff, &self.models);
@@ -167,10 +167,7 @@ impl Workshop {
         };
         let ensured = self.provisioner.ensure(&reference, expected, &aliases, &progress).await;
         line.finish();
-        ensured.map_err(anyhow::Error::new).with_context(|| match expected {
-            Some(digest) => format!("{} with {digest}", pool.model.source),
-            None => pool.model.source.clone(),
-        })
+        Ok(ensured?)
     }
 
     async fn load(
@@ -195,6 +192,15 @@ impl Workshop {
             .await
             .with_context(|| format!("cannot load {}", entry.id))
     }
+}
+
+fn how_to_mend(pool: &EmbeddedPool, reason: &str, pause: Duration) -> String {
+    let name = &pool.model_name;
+    format!(
+        "model {name} is not to be had: {reason}\n  It is tried again in {} s. To use a file that is here \
+         already, put into the configuration:\n  [models.{name}]\n  source = \"file:/path/to/model.gguf\"",
+        pause.as_secs()
+    )
 }
 
 /// Reads a model's tokenizer and template from its file.

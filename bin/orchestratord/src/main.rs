@@ -1,5 +1,6 @@
 //! The orchestrator daemon: reads the configuration, puts the parts together, serves, and ends in order.
 
+mod announce;
 mod boot_clock;
 mod cli;
 mod daemon;

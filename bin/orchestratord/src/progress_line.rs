@@ -6,6 +6,8 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use model_provisioner::Progress;
 
+use crate::announce::announce;
+
 /// Shows how far the fetching of a model is: a bar on a terminal, else a line each ten per cent.
 pub(crate) struct ProgressLine {
     model: String,
@@ -49,18 +51,17 @@ impl ProgressLine {
         }
     }
 
-    #[expect(clippy::print_stderr, reason = "it is for the person who started the daemon")]
     fn tell(&self, done: u64, total: u64) {
         let Some(tenth) = (done * 10).checked_div(total) else { return };
         if tenth >= self.next_tenth.load(Ordering::Relaxed) {
             self.next_tenth.store(tenth + 1, Ordering::Relaxed);
-            eprintln!(
+            announce(&format!(
                 "fetching {}: {} % ({} of {} MB)",
                 self.model,
                 tenth * 10,
                 done / 1_000_000,
                 total / 1_000_000
-            );
+            ));
         }
     }
 
