@@ -105,7 +105,7 @@ impl<'a> Relay<'a> {
 
     pub(crate) async fn pump(mut self) -> Verdict {
         if !self.flush(FrameKind::Output).await {
-            return stopped(self.live, self.usage(None));
+            return self.stopped_unwritten();
         }
         let live = self.live;
         let mut stop = std::pin::pin!(live.stop_signal().cancelled());
@@ -182,7 +182,7 @@ impl<'a> Relay<'a> {
                         self.has_noted_replay = true;
                         self.live.changing().progress.poison.daemon_ends = 0;
                         if !self.flush(FrameKind::Replayed).await {
-                            return Some(stopped(self.live, self.usage(None)));
+                            return Some(self.stopped_unwritten());
                         }
                     }
                 }
@@ -215,7 +215,7 @@ impl<'a> Relay<'a> {
         self.batch = batch;
         self.batch.clear();
         if !self.flush(FrameKind::Output).await {
-            return Some(stopped(self.live, self.usage(None)));
+            return Some(self.stopped_unwritten());
         }
         let (reason, finish) = finish_reason?;
         let ending = Ending::succeeded(reason, self.usage(finish.as_ref()));
@@ -331,6 +331,11 @@ impl<'a> Relay<'a> {
         let moved = Record::Moved { task: self.live.id, state: TaskState::Running, progress };
         self.shared.commit_until_room(vec![moved]).await;
         true
+    }
+
+    /// The verdict where the task was stopped before what had gathered was written.
+    fn stopped_unwritten(&self) -> Verdict {
+        stopped(self.live, Counted { tokens_out: None, ..self.usage(None) })
     }
 
     fn mismatch(&self) -> Verdict {

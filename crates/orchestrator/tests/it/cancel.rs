@@ -91,9 +91,9 @@ async fn a_deadline_while_a_lost_task_is_put_back_still_ends_it() {
     let house = House::with([Engine::new("a").replays()]).await;
     house.engine(0).next([Act::DieAt(2)]);
     house.faults.hold(Kind::Moved(TaskState::Queued));
-    let task = house.submit(TaskRequest { deadline_ms: Some(50), ..prompt("hello world") }).await;
+    let task = house.submit(TaskRequest { deadline_ms: Some(500), ..prompt("hello world") }).await;
     until("the task goes back to the queue", || house.faults.waiting() == 1).await;
-    tokio::time::sleep(Duration::from_millis(80)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
     house.faults.release();
     let story = house.story(task).await;
     assert_eq!((story.text().as_str(), story.code()), ("hell", "DEADLINE_EXCEEDED"));
@@ -142,6 +142,8 @@ async fn whoever_comes_back_in_time_keeps_the_task_and_may_go_again() {
     let request = TaskRequest { cancel_on_disconnect: true, ..prompt("hello") };
     let submission = Submission { reattach_ms: Some(400), ..submission(request) };
     let task = house.try_submit(submission).await.unwrap().task.id;
+    house.shown(task, 1).await;
+    tokio::time::pause();
     drop(house.subscribe(task, 0).await);
     let first_left = tokio::time::Instant::now();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -150,6 +152,7 @@ async fn whoever_comes_back_in_time_keeps_the_task_and_may_go_again() {
     assert_eq!(house.state(task).await, TaskState::Running, "cancelled by an old absence");
     let _back = house.subscribe(task, 0).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::resume();
     house.engine(0).open();
     assert_eq!(house.story(task).await.text(), "hello");
 }

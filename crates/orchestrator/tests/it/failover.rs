@@ -149,8 +149,8 @@ async fn a_task_waits_while_no_engine_can_be_reached() {
     assert_eq!(house.story(task).await.text(), TEXT);
     assert_eq!(house.story(other).await.text(), "other");
     let order = house.faults.moves();
-    let ended = |task| order.iter().position(|moved| *moved == (task, TaskState::Succeeded));
-    assert!(ended(task) < ended(other), "the one that came back is not ahead");
+    let started = |task| order.iter().rposition(|moved| *moved == (task, TaskState::Running));
+    assert!(started(task) < started(other), "the one that came back is not ahead");
 }
 
 /// Verifies: ORCH-100

@@ -21,6 +21,8 @@ mod model;
 #[cfg(test)]
 mod queue;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod reading;
 #[cfg(test)]
 mod restart;

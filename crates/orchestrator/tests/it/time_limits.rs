@@ -10,7 +10,7 @@ use crate::{
 #[tokio::test]
 async fn a_deadline_ends_a_task_that_waits_and_one_that_runs() {
     let house = House::with([Engine::new("a").slots(1).gated()]).await;
-    let with = |text: &str| TaskRequest { deadline_ms: Some(150), ..prompt(text) };
+    let with = |text: &str| TaskRequest { deadline_ms: Some(800), ..prompt(text) };
     let running = house.submit(with("hello")).await;
     house.engine(0).pass(1);
     house.shown(running, 2).await;
