@@ -16,10 +16,16 @@ pub(crate) struct Head<'a> {
     pub(crate) positions: usize,
 }
 
-/// Softmax over the positions of query times key, and the values' mean weighted with it. Written in loops,
+/// Softmax over the positions of query times key, and the values' mean weighted with it. `dot` gives the
+/// bits of [`dot`]. Written in loops,
 /// as what is in a closure would not be compiled for the caller's instruction set.
 #[inline(always)]
-pub(crate) fn attend(head: Head<'_>, scores: &mut Vec<f32>, out: &mut [f32]) {
+pub(crate) fn attend(
+    head: Head<'_>,
+    scores: &mut Vec<f32>,
+    out: &mut [f32],
+    dot: impl Fn(&[f32], &[f32]) -> f32,
+) {
     let width = head.query.len();
     #[expect(clippy::cast_precision_loss, reason = "a head has a few hundred numbers")]
     let scale = 1.0 / (width as f32).sqrt();

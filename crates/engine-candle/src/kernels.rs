@@ -61,7 +61,7 @@ impl Kernels {
     /// One head of one token looks at everything before it.
     pub(crate) fn attend(self, head: attention::Head<'_>, scores: &mut Vec<f32>, out: &mut [f32]) {
         match self {
-            Self::Portable => attention::attend(head, scores, out),
+            Self::Portable => attention::attend(head, scores, out, attention::dot),
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "calls code for instructions found at run time")]
             // SAFETY: an `Avx2Token` exists only where the processor has AVX2.
