@@ -33,7 +33,7 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Writes the configuration into a folder of its own. `lines` go before its first section.
+    /// Writes the configuration, these sections and its own, into a folder of its own.
     pub(crate) fn new(
         binary: &Utf8Path,
         folder: &Utf8Path,

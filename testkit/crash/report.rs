@@ -40,7 +40,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "replays    {} acknowledgements of a key that had its task; 404: {}",
+            "requests   {} keys acknowledged again, {} times the model was not known yet",
             get(&counters.replays),
             get(&counters.unknown_models)
         )?;

@@ -5,7 +5,8 @@ use camino::Utf8Path;
 use testkit::ScriptedEngine;
 
 use crate::{
-    checks, client,
+    checks::{self, Summary},
+    client,
     clock::{now, pause_ms},
     daemon::{Daemon, Setup},
     job::Outcome,
@@ -56,23 +57,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let mut kills = Kills::default();
     let first = kills.start(&setup)?;
     let daemon = load(&scene, |scene| kills.carry_out(scene, &setup, options.kills, first))?;
-    let tasks = checks::ended_tasks(&scene)?;
-    let summary = checks::check(&scene, &tasks, &expected)?;
-    order::check(&scene, &tasks, &kills.at_wall_ms);
-    if options.kills > 2 && summary.interrupted == 0 {
-        scene.violated("no task was interrupted: nothing was tested".to_owned());
-    }
-
-    // What ended stays as it is over one more end of the daemon.
-    kills.kill(daemon)?;
-    let daemon = kills.start(&setup)?;
-    for tried in scene.tried().clone().values() {
-        if let Some(task) = &tried.task {
-            checks::read_again(&scene, task)?;
-        }
-    }
-    drop(daemon);
-    check_log(&scene, &setup)?;
+    let summary = afterwards(&scene, &setup, &mut kills, daemon, &expected);
+    let summary = summary.map_err(|error| with_violations(&scene, error))?;
     complain(&scene)?;
     let tried = scene.tried().len();
     if !options.keep {
@@ -85,6 +71,31 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         tried,
         took: now().duration_since(start),
     })
+}
+
+/// Checks what is left when all is done.
+fn afterwards(
+    scene: &Scene,
+    setup: &Setup,
+    kills: &mut Kills,
+    daemon: Daemon,
+    expected: &BTreeMap<String, Outcome>,
+) -> anyhow::Result<Summary> {
+    let tasks = checks::ended_tasks(scene)?;
+    let summary = checks::check(scene, &tasks, expected);
+    order::check(scene, &tasks, &kills.at_wall_ms);
+    if kills.starts > 3 && summary.interrupted == 0 {
+        scene.violated("no task was interrupted: nothing was tested".to_owned());
+    }
+    // What ended stays as it is over one more end of the daemon.
+    kills.kill(daemon)?;
+    let daemon = kills.start(setup)?;
+    for task in scene.tried().clone().values().filter_map(|tried| tried.task.as_ref()) {
+        checks::read_again(scene, task);
+    }
+    drop(daemon);
+    check_log(scene, setup)?;
+    Ok(summary)
 }
 
 /// Lets clients work while `disturb` does what it does to the daemon, and until all of them are done.
@@ -108,10 +119,7 @@ fn load<T>(scene: &Scene, disturb: impl FnOnce(&Scene) -> anyhow::Result<T>) -> 
         if panicked > 0 {
             bail!("{panicked} clients panicked");
         }
-        disturbed.map_err(|error| {
-            let violations = scene.violations();
-            if violations.is_empty() { error } else { error.context(violations.join("\n")) }
-        })
+        disturbed.map_err(|error| with_violations(scene, error))
     })
 }
 
@@ -176,6 +184,14 @@ fn complain(scene: &Scene) -> anyhow::Result<()> {
     let shown: Vec<String> =
         violations.iter().take(VIOLATIONS_SHOWN).map(|what| shortened(what)).collect();
     bail!("{} violations, such as\n{}", violations.len(), shown.join("\n"))
+}
+
+/// An end before the time, and what was wrong until then.
+fn with_violations(scene: &Scene, error: anyhow::Error) -> anyhow::Error {
+    match complain(scene) {
+        Ok(()) => error,
+        Err(violations) => error.context(violations),
+    }
 }
 
 /// A long prompt or text may be part of a complaint.
