@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use adapter_host::{ChatMessage, Sampling, SamplingSupport};
+use adapter_host::{Sampling, SamplingSupport};
 use api_types::{
     Determinism, InvalidField, PreparationView, SamplingRequest, TaskRequest, TaskState, Workload,
 };
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::{
     Binding, BindingKey, JournalError, Progress, Record, Refusal, TaskRow, TaskSpec,
     live_task::LiveTask,
-    model::{ModelFacts, ModelRefusal, PromptText},
+    model::{ModelFacts, ModelRefusal, PromptText, chat_messages},
     pool_table::{PoolFacts, PoolState, unsupported_sampling},
     shared::Shared,
     task_log::TaskLog,
@@ -146,13 +146,7 @@ async fn admit(
     let pools = pools_for(shared, &model_ref, &model)?;
     check_features(&pools, &request)?;
 
-    let messages: Option<Vec<ChatMessage>> = request.messages.as_ref().map(|messages| {
-        let message = |message: &api_types::MessageRequest| ChatMessage {
-            role: message.role.clone(),
-            content: message.content.text(),
-        };
-        messages.iter().map(message).collect()
-    });
+    let messages = request.messages.as_deref().map(chat_messages);
     let prompt = match (&request.prompt, &messages) {
         (Some(text), _) => PromptText::Text(text),
         (None, Some(messages)) => PromptText::Messages(messages),

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use adapter_host::{Attempt, AttemptId, ChatMessage, Input};
+use adapter_host::{Attempt, AttemptId, Input};
 use api_types::{ErrorCode, EventKind, MetricsEvent, StartedEvent, TaskState};
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::{
     AttemptRow, Outcome, Record,
     ending::{Counted, Ending, task_error},
     live_task::LiveTask,
-    model::PromptText,
+    model::{PromptText, chat_messages},
     pool_table::{PoolFacts, PoolModel},
     relay::{ID_BLOCK, Relay, prompt_tokens, reason_name},
     replay::{Comparison, Replay},
@@ -106,13 +106,7 @@ async fn input(
     pool: &PoolFacts,
     model: &PoolModel,
 ) -> Result<Input, Verdict> {
-    let messages: Option<Vec<ChatMessage>> = live.spec.messages.as_ref().map(|messages| {
-        let message = |message: &api_types::MessageRequest| ChatMessage {
-            role: message.role.clone(),
-            content: message.content.text(),
-        };
-        messages.iter().map(message).collect()
-    });
+    let messages = live.spec.messages.as_deref().map(chat_messages);
     if !pool.features.token_ids {
         return Ok(match (messages, &live.spec.prompt) {
             (Some(messages), _) => Input::Messages(messages.into()),

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use api_types::{ModelView, PreparationView};
+use adapter_host::ChatMessage;
+use api_types::{MessageRequest, ModelView, PreparationView};
 use async_trait::async_trait;
 
 use crate::pool_table::PoolModel;
@@ -57,13 +58,22 @@ pub enum ModelRefusal {
     },
 }
 
+/// A request's messages in the words of engines.
+pub(crate) fn chat_messages(messages: &[MessageRequest]) -> Vec<ChatMessage> {
+    let message = |message: &MessageRequest| ChatMessage {
+        role: message.role.clone(),
+        content: message.content.text(),
+    };
+    messages.iter().map(message).collect()
+}
+
 /// What is asked of a prompt before a slot is.
 #[derive(Debug, Clone, Copy)]
 pub enum PromptText<'a> {
     /// Text to complete.
     Text(&'a str),
     /// A conversation.
-    Messages(&'a [adapter_host::ChatMessage]),
+    Messages(&'a [ChatMessage]),
 }
 
 /// Renders and counts prompts with the model's own template and tokenizer.
