@@ -65,11 +65,6 @@ fn post(scene: &Scene, job: &Job, mut choices: Choices) -> Option<Posted> {
             }
             // The daemon is just being killed or started, or has enough to do.
             Err(_) | Ok((429 | 503, ..)) => pause_ms(choices.within(5, 60)),
-            // An attached engine has not told yet what it serves.
-            Ok((404, body, _)) if body.contains("MODEL_NOT_FOUND") => {
-                Counters::count(&scene.counters.unknown_models);
-                pause_ms(choices.within(5, 60));
-            }
             Ok((status, body, _)) => {
                 scene.violated(format!("key {} was answered {status} {body}", job.key));
                 return None;

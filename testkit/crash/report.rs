@@ -38,12 +38,7 @@ impl fmt::Display for Report {
             "tasks      {} of {} keys, all succeeded; {} with more than one attempt, {} attempts again",
             summary.tasks, self.tried, summary.interrupted, summary.attempts_again
         )?;
-        writeln!(
-            f,
-            "requests   {} keys acknowledged again, {} times the model was not known yet",
-            get(&counters.replays),
-            get(&counters.unknown_models)
-        )?;
+        writeln!(f, "requests   {} keys acknowledged again", get(&counters.replays))?;
         writeln!(
             f,
             "streams    {}, of which {} broke; {} events, {} bytes",

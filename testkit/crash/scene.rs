@@ -44,8 +44,6 @@ pub(crate) struct Counters {
     pub(crate) broken_streams: AtomicU64,
     /// Acknowledgements that repeated an earlier one.
     pub(crate) replays: AtomicU64,
-    /// Requests that were refused because the daemon did not know the model yet.
-    pub(crate) unknown_models: AtomicU64,
 }
 
 impl Counters {

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, RwLock},
 };
 
@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use catalog_core::{
     Alias, Catalog, CatalogId, Entry, EntryState, ModelDigest, ResolveError, TakenAlias,
 };
-use config_schema::{Config, Model};
+use config_schema::{Config, Model, Pool};
 use orchestrator::{
     ModelDirectory, ModelFacts, ModelRefusal, PoolModel, PromptMeter, PromptRefusal, PromptText,
 };
@@ -28,6 +28,8 @@ pub(crate) struct Models {
     catalog: Arc<Catalog>,
     configured: BTreeMap<String, ConfiguredModel>,
     default_model: Option<String>,
+    /// Attached pools that have not told their models yet.
+    unheard: Mutex<BTreeSet<String>>,
     prompts: RwLock<HashMap<String, Arc<PromptModel>>>,
     now_ms: model_provisioner::WallClock,
 }
@@ -64,10 +66,14 @@ impl Models {
                 ConfiguredModel { model: model.clone(), digest, state: Mutex::new(state) };
             (id.clone(), configured)
         });
+        let is_attached = |pool: &Pool| matches!(pool, Pool::OpenAi(_));
+        let unheard = config.pools.iter().filter(|(_, pool)| is_attached(pool));
+        let unheard = unheard.map(|(id, _)| id.clone());
         Self {
             catalog,
             configured: configured.collect(),
             default_model: config.catalog.default_model.clone(),
+            unheard: Mutex::new(unheard.collect()),
             prompts: RwLock::default(),
             now_ms,
         }
@@ -105,6 +111,20 @@ impl Models {
             by_digest || self.catalog.find(name).is_some_and(|entry| entry.id == *id)
         });
         found.map(|(_, configured)| configured)
+    }
+
+    /// A name that stands for nothing known: it may be a model of a pool that has not answered yet.
+    fn unknown(&self, model: String) -> ModelRefusal {
+        let unheard = self.unheard.lock().expect("no holder panics");
+        if unheard.is_empty() {
+            return ModelRefusal::Unknown(model);
+        }
+        let pools: Vec<&str> = unheard.iter().map(String::as_str).collect();
+        let missing = format!(
+            "nothing known has this name, and pool {} has not told its models yet",
+            pools.join(", ")
+        );
+        ModelRefusal::NotAvailable { model, missing, retriable: true }
     }
 
     fn facts_of(&self, entry: &Entry) -> ModelFacts {
@@ -179,7 +199,7 @@ impl ModelDirectory for Models {
             Ok(entry) => Ok(self.facts_of(&entry)),
             Err(ResolveError::UnknownModel { model }) => match self.configured(model_ref) {
                 Some((name, configured)) => configured.unregistered(name),
-                None => Err(ModelRefusal::Unknown(model)),
+                None => Err(self.unknown(model)),
             },
             Err(ResolveError::Retired { id }) => Err(ModelRefusal::Retired(id.to_string())),
             Err(ResolveError::OutOfService { id, reason }) => Err(ModelRefusal::NotAvailable {
@@ -196,6 +216,7 @@ impl ModelDirectory for Models {
 
     async fn attach(&self, pool_id: &str, models: &[EngineModel]) -> Vec<PoolModel> {
         let mut attached = Vec::new();
+        self.unheard.lock().expect("no holder panics").remove(pool_id);
         for model in models {
             let ctx_max = model.ctx_max.map(u64::from);
             let entry = match Entry::remote(pool_id, &model.name, ctx_max, (self.now_ms)()) {

@@ -274,6 +274,9 @@ fn pools_for(
     model: &ModelFacts,
 ) -> Result<Vec<Arc<PoolFacts>>, Refusal> {
     let pools = shared.pools.serving(&model.id);
+    if pools.is_empty() && shared.pools.all().iter().any(|pool| pool.may_serve(&model.id)) {
+        return Err(Refusal::PoolUnheard { model: model_ref.to_owned() });
+    }
     if pools.is_empty() {
         return Err(Refusal::NoPool { model: model_ref.to_owned() });
     }

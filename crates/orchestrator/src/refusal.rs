@@ -25,6 +25,8 @@ pub enum Refusal {
     ContextExceeded { prompt_tokens: u64, max_tokens: u64, ctx_max: u64 },
     #[error("no pool may serve model `{model}`; add it to a pool's models")]
     NoPool { model: String },
+    #[error("the pool of model `{model}` has not answered yet; try again")]
+    PoolUnheard { model: String },
     #[error("all pools of model `{model}` have failed; `orchctl status` says why")]
     PoolsFailed { model: String },
     #[error("the queue is full; try again later")]
@@ -65,8 +67,9 @@ impl Refusal {
                 body.message = problem.message.clone();
             }
             Self::Model(ModelRefusal::NotAvailable { retriable, .. }) => {
-                body.retriable = *retriable
+                body.retriable = *retriable;
             }
+            Self::PoolUnheard { .. } => body.retriable = true,
             Self::Prompt(_) => body.field = Some("messages".to_owned()),
             Self::ContextExceeded { prompt_tokens, max_tokens, ctx_max } => {
                 body.details = Some(json!({
@@ -102,9 +105,9 @@ impl Refusal {
             Self::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
             Self::Model(ModelRefusal::Unknown(_)) => ErrorCode::ModelNotFound,
             Self::Model(ModelRefusal::Retired(_)) => ErrorCode::ModelDeprecated,
-            Self::Model(ModelRefusal::NotAvailable { .. }) | Self::NoPool { .. } => {
-                ErrorCode::ModelNotAvailable
-            }
+            Self::Model(ModelRefusal::NotAvailable { .. })
+            | Self::NoPool { .. }
+            | Self::PoolUnheard { .. } => ErrorCode::ModelNotAvailable,
             Self::ContextExceeded { .. } => ErrorCode::ContextExceeded,
             Self::PoolsFailed { .. } => ErrorCode::PoolUnavailable,
             Self::QueueFull { .. } => ErrorCode::AdmissionReject,
