@@ -11,7 +11,7 @@ use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState};
 use orchestrator_core::Limits;
 use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
 use tokio::{net::TcpListener, task::JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     announce::announce,
@@ -98,6 +98,7 @@ pub(crate) async fn run(
             metrics: Duration::from_millis(config.stream.metrics_interval_ms),
         },
         profile: config.profile.name(),
+        admissions: TaskTracker::new(),
     };
     let edge = EdgeOptions {
         limits: limits(&config),

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use api_types::PreparationView;
 use http_edge::Problem;
 use orchestrator::{Orchestrator, Refusal, TaskRow};
+use tokio_util::task::TaskTracker;
 
 use crate::event_stream::Pace;
 
@@ -12,6 +13,9 @@ pub(crate) struct AppState {
     pub(crate) orchestrator: Arc<Orchestrator>,
     pub(crate) pace: Pace,
     pub(crate) profile: &'static str,
+    /// Admissions that are carried through although the client leaves in their middle; they end with the
+    /// runtime.
+    pub(crate) admissions: TaskTracker,
 }
 
 impl AppState {

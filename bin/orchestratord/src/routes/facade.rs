@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use api_types::{ErrorBody, ErrorCode, EventKind, ModelView, PreparationView};
 use axum::{
     Extension, Json,
@@ -12,7 +14,7 @@ use openai_facade::{
     Answer, ChatHeaders, ChunkWriter, Collector, Completion, FacadeError, ModelListObject,
     ModelObject, facade_error, header, parse_chat, reattach_ms,
 };
-use orchestrator::{Delivery, Refusal, Submission, Subscribed, Subscription};
+use orchestrator::{Accepted, Delivery, Refusal, Submission, Subscribed, Subscription};
 
 use super::{events::stream_response, tasks::idempotency_key};
 use crate::{
@@ -69,14 +71,14 @@ pub(super) async fn chat(
         idempotency_key: key,
         reattach_ms,
     };
-    let accepted = state.orchestrator.submit(submission).await.map_err(refused)?;
+    let (accepted, subscribed) = listened_to(&state, submission).await.map_err(refused)?;
     let id = accepted.task.id;
     let completion = Completion {
         id: format!("chatcmpl-{}", id.0.simple()),
         model,
         created_s: accepted.task.spec.admitted_at_ms / 1000,
     };
-    let subscription = match state.orchestrator.subscribe(id, 0).await.map_err(refused)? {
+    let subscription = match subscribed {
         Subscribed::Stream(subscription) => subscription,
         Subscribed::NothingLeft => return Err(Problem::internal()),
     };
@@ -92,6 +94,27 @@ pub(super) async fn chat(
     let task_id = HeaderValue::from_str(&id.to_string()).expect("an id is a header value");
     response.headers_mut().insert(X_TASK_ID, task_id);
     Ok(response)
+}
+
+/// Admits a task and listens to it. A client that leaves in between is noticed all the same: what it
+/// would have listened with is dropped in its place.
+async fn listened_to(
+    state: &AppState,
+    submission: Submission,
+) -> Result<(Accepted, Subscribed), Refusal> {
+    let orchestrator = Arc::clone(&state.orchestrator);
+    let admission = state.admissions.spawn(async move {
+        let accepted = orchestrator.submit(submission).await?;
+        let subscribed = orchestrator.subscribe(accepted.task.id, 0).await?;
+        Ok((accepted, subscribed))
+    });
+    match admission.await {
+        Ok(listened_to) => listened_to,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_with_the_runtime) => Err(Refusal::ShuttingDown),
+        },
+    }
 }
 
 /// Waits for the whole answer.
