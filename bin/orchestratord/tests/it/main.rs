@@ -1,0 +1,45 @@
+//! Tests of the built daemon: each starts its own, in a folder of its own, and speaks HTTP with it. Engines
+//! are scripted ones, and here and there the starter model, which `cargo xtask setup` fetches.
+
+#[cfg(test)]
+mod admission;
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod cancelling;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod disk_full;
+#[cfg(test)]
+mod edge;
+#[cfg(test)]
+mod engine_loss;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod facade;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod killing;
+#[cfg(test)]
+mod model_sources;
+#[cfg(test)]
+mod openai_client;
+#[cfg(test)]
+mod readme;
+#[cfg(test)]
+mod starter;
+#[cfg(test)]
+mod starting;
+#[cfg(test)]
+mod stopping;
+#[cfg(test)]
+mod subscribing;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod waiting;
