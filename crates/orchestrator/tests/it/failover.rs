@@ -5,6 +5,7 @@ use orchestrator::{AttachedPool, Options, Outcome, PoolState};
 
 use crate::{
     engine::{Act, Bound, Engine, answer},
+    faults::Kind,
     house::{House, prompt, remote},
     reading::{Story, until},
 };
@@ -243,4 +244,38 @@ async fn an_engine_in_this_process_that_does_not_stop_closes_its_pool() {
     tokio::time::sleep(std::time::Duration::from_secs(31)).await;
     assert_eq!(house.orchestrator().standing().pools[0].state, "failed");
     assert_eq!(house.slots(0).0, 0);
+}
+
+/// Verifies: ORCH-095
+#[tokio::test]
+async fn an_attempt_is_in_the_journal_before_its_engine_hears_of_it() {
+    let house = House::with([Engine::new("a")]).await;
+    house.faults.hold(Kind::Moved(TaskState::Running));
+    let task = house.submit(prompt(TEXT)).await;
+    until("the attempt waits for the journal", || house.faults.waiting() == 1).await;
+    assert_eq!(house.engine(0).seen().len(), 0, "the engine knows nothing of it yet");
+    house.faults.release();
+    assert_eq!(house.story(task).await.text(), TEXT);
+    let journalled: Vec<_> =
+        house.row(task).await.progress.attempts.iter().map(|one| one.id).collect();
+    let seen: Vec<_> = house.engine(0).seen().iter().map(|attempt| attempt.id).collect();
+    assert_eq!(journalled, seen);
+}
+
+/// Verifies: ORCH-095
+#[tokio::test]
+async fn an_attempt_that_was_given_up_is_told_to_stop_and_heard_no_more() {
+    let options = Options { idle_ms: 50, ..Options::default() };
+    let engines = [Engine::new("a").replays(), Engine::new("b").replays()];
+    let house = House::with_options(engines, options).await;
+    house.engine(0).next([Act::HangAt(3)]);
+    let task = house.submit(prompt(TEXT)).await;
+    let story = house.story(task).await;
+    assert_eq!((story.text().as_str(), story.reason()), (TEXT, "stop"));
+    let given_up = house.engine(0).seen()[0].id;
+    until("its engine is told", || house.engine(0).aborted().contains(&given_up)).await;
+    let attempts = house.row(task).await.progress.attempts;
+    assert_eq!(attempts.len(), 2);
+    assert_ne!(attempts[0].id, attempts[1].id);
+    house.idle().await;
 }
