@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use xtask::{Layer, LayerMap, Metadata};
+use xtask::{DependencyKind, Layer, LayerMap, Metadata};
 
 /// A small workspace: one crate of each layer.
 fn map() -> LayerMap {
@@ -126,4 +126,23 @@ fn every_crate_has_a_layer_and_every_layer_a_crate() {
     let mut without_core = workspace(&[], &[]);
     without_core.packages.retain(|package| package.name != "core");
     assert_eq!(map().violations(&without_core).len(), 1);
+}
+
+/// Verifies: ORCH-014
+#[test]
+fn what_tests_share_is_linked_into_no_program_or_library() {
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).unwrap();
+    let mut dev_users = 0;
+    for package in metadata.packages {
+        for dependency in package.dependencies.iter().filter(|one| one.name == "testkit") {
+            assert_eq!(dependency.kind, DependencyKind::Dev, "{}", package.name);
+            dev_users += 1;
+        }
+    }
+    assert!(dev_users > 0, "the metadata was read");
 }
