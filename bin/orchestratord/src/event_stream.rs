@@ -1,7 +1,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -9,7 +9,7 @@ use api_types::{EventKind, MetricsEvent, PreparationView};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use openai_facade::ChunkWriter;
-use orchestrator::{Delivery, Subscription};
+use orchestrator::{Delivery, EventStoreError, Subscription};
 use tokio::time::{Instant, Sleep};
 
 /// Reconnection time told to clients, in milliseconds.
@@ -71,6 +71,19 @@ impl EventStream {
             preparation,
             over: false,
         }
+    }
+
+    /// Reads what is there already, so that events that cannot be read are found before the answer begins.
+    ///
+    /// # Errors
+    /// The first of them cannot be read.
+    pub(crate) fn read_ahead(mut self) -> Result<Self, EventStoreError> {
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Some(delivery)) = self.subscription.poll_next(&mut cx) {
+            let events = self.show(delivery?);
+            self.opening = self.opening.map(|opening| [opening, events].concat().into());
+        }
+        Ok(self)
     }
 
     fn show(&mut self, delivery: Delivery) -> Bytes {

@@ -1,4 +1,4 @@
-use api_types::{EventKind, InvalidField};
+use api_types::{ErrorCode, EventKind, InvalidField};
 use axum::{
     Extension,
     body::Body,
@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http_edge::{Problem, RequestContext};
-use orchestrator::{Refusal, Subscribed};
+use orchestrator::{EventStoreError, Refusal, Subscribed};
 
 use super::tasks::task_id;
 use crate::{
@@ -42,7 +42,21 @@ pub(super) async fn events(
     let preparation = Box::new(move || preparing.orchestrator.preparation(&model_id));
     let shape = Shape::Native { error_event: wish.error_event };
     let stream = EventStream::new(subscription, shape, state.pace, preparation);
+    let stream = stream.read_ahead().map_err(|error| unreadable(&error))?;
     Ok(stream_response(Body::new(stream)))
+}
+
+/// A client that came back for damaged events would come back for ever if the stream just ended.
+fn unreadable(error: &EventStoreError) -> Problem {
+    tracing::error!(%error, "a task's events cannot be read");
+    match error {
+        EventStoreError::Damaged { .. } | EventStoreError::Lost { .. } => {
+            let message =
+                "these events were damaged on disk; the task's own page still tells its end";
+            Problem::new(ErrorCode::EventsGone, message)
+        }
+        EventStoreError::Full | EventStoreError::Io { .. } => Problem::internal(),
+    }
 }
 
 /// What a subscriber asks for.

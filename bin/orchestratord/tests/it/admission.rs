@@ -194,7 +194,7 @@ fn a_task_ends_expired_at_its_deadline_queued_or_running() {
     daemon.wait_until(&next, "succeeded");
 }
 
-/// Verifies: ORCH-027, ORCH-106
+/// Verifies: ORCH-027, ORCH-106, ORCH-239
 #[test]
 fn what_the_engine_refuses_fails_with_the_reason_and_is_not_tried_again() {
     let engine = ScriptedEngine::start(&["--ctx", "64"]);
@@ -213,6 +213,8 @@ fn what_the_engine_refuses_fails_with_the_reason_and_is_not_tried_again() {
     assert_eq!(failed["error"]["code"], "ENGINE_REFUSED");
     assert_eq!(failed["error"]["retriable"], false);
     assert_eq!(failed["attempts"].as_array().unwrap().len(), 1);
+    // The engine's own words are not passed on.
+    assert!(!failed.to_string().contains("refused as directed"), "{failed}");
 }
 
 /// Verifies: ORCH-043, ORCH-047

@@ -75,6 +75,9 @@ fn a_field_that_does_not_fit_is_named_and_leaves_nothing_behind() {
     check(sampling("stop", json!(["a", ""])), "sampling.stop[1]");
     check(sampling("stop", json!(vec!["x"; 17])), "sampling.stop");
     check(sampling("heat", json!(1)), "sampling.heat");
+    // In range, but nothing that this engine's protocol has a word for.
+    check(sampling("top_k", json!(40)), "sampling.top_k");
+    check(sampling("min_p", json!(0.1)), "sampling.min_p");
     check(with("messages", json!([{"role": "user", "content": "x"}])), "messages");
     check(with("prompt", json!("x".repeat((2 << 20) + 1))), "prompt");
     let keys: serde_json::Map<_, _> = (0..17).map(|key| (key.to_string(), json!("v"))).collect();

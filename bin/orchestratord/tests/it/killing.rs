@@ -108,7 +108,7 @@ fn what_was_accepted_is_there_after_a_kill_in_order_and_once() {
     assert_eq!(order, [10, 11, 13, 14, 15]);
 }
 
-/// Verifies: ORCH-001, ORCH-027, ORCH-074, ORCH-092, ORCH-093, ORCH-094, ORCH-102, ORCH-291, ORCH-292, ORCH-295
+/// Verifies: ORCH-027, ORCH-074, ORCH-092, ORCH-093, ORCH-094, ORCH-102, ORCH-291, ORCH-292, ORCH-295
 #[test]
 fn the_real_model_says_after_a_kill_what_it_would_have_said_without() {
     let (home, _turn) = starter::home();
@@ -148,6 +148,4 @@ fn the_real_model_says_after_a_kill_what_it_would_have_said_without() {
     let error = daemon.post("/v2/tasks", &task).expect_error(422, "CONTEXT_EXCEEDED");
     let details = error["details"].as_object().unwrap();
     assert_eq!(details.values().filter(|value| value.is_u64()).count(), 3, "{error}");
-    let strange = json!({"messages": [{"role": "user", "content": "x"}], "max_tokens": 1, "sampling": {"top_k": 3}});
-    daemon.submit(&strange);
 }

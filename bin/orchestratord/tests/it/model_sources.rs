@@ -15,7 +15,7 @@ fn header(tensors: u64, pairs: u64) -> Vec<u8> {
     bytes
 }
 
-/// Verifies: ORCH-183, ORCH-185, ORCH-026
+/// Verifies: ORCH-026
 #[test]
 fn files_that_are_no_good_models_keep_their_pools_away_and_nothing_else() {
     let engine = ScriptedEngine::start(&[]);

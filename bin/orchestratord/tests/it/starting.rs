@@ -130,7 +130,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
     assert!(home.data().join("store.sqlite").exists());
 }
 
-/// Verifies: ORCH-281, ORCH-182, ORCH-026
+/// Verifies: ORCH-026, ORCH-281
 #[test]
 fn with_no_configuration_and_no_network_it_starts_and_says_what_is_missing() {
     let home = idle();
@@ -182,7 +182,7 @@ fn data_is_for_its_owner_only() {
     assert!(printed.contains("chmod 700"), "{printed}");
 }
 
-/// Verifies: ORCH-099, ORCH-239, ORCH-268
+/// Verifies: ORCH-099
 #[test]
 fn prompts_outputs_and_secrets_stay_out_of_the_log() {
     let key = "engine-key-0123456789-0123456789";
