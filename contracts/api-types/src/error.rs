@@ -52,6 +52,57 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MalformedJson => "MALFORMED_JSON",
+            Self::MissingToken => "MISSING_TOKEN",
+            Self::BadToken => "BAD_TOKEN",
+            Self::PolicyDenied => "POLICY_DENIED",
+            Self::BudgetExceeded => "BUDGET_EXCEEDED",
+            Self::HostNotAllowed => "HOST_NOT_ALLOWED",
+            Self::NotFound => "NOT_FOUND",
+            Self::ModelNotFound => "MODEL_NOT_FOUND",
+            Self::NodeUnknown => "NODE_UNKNOWN",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::PayloadTooLarge => "PAYLOAD_TOO_LARGE",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::HeadersTooLarge => "HEADERS_TOO_LARGE",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
+            Self::Conflict => "CONFLICT",
+            Self::ModelDeprecated => "MODEL_DEPRECATED",
+            Self::EventsGone => "EVENTS_GONE",
+            Self::PreconditionFailed => "PRECONDITION_FAILED",
+            Self::InvalidParams => "INVALID_PARAMS",
+            Self::ContextExceeded => "CONTEXT_EXCEEDED",
+            Self::IdempotencyMismatch => "IDEMPOTENCY_MISMATCH",
+            Self::DeadlineUnmet => "DEADLINE_UNMET",
+            Self::UntrustedArtifact => "UNTRUSTED_ARTIFACT",
+            Self::AdmissionReject => "ADMISSION_REJECT",
+            Self::RateLimited => "RATE_LIMITED",
+            Self::TooManyStreams => "TOO_MANY_STREAMS",
+            Self::Internal => "INTERNAL",
+            Self::PoolUnready => "POOL_UNREADY",
+            Self::PoolUnavailable => "POOL_UNAVAILABLE",
+            Self::ModelNotAvailable => "MODEL_NOT_AVAILABLE",
+            Self::NodeUnavailable => "NODE_UNAVAILABLE",
+            Self::ShuttingDown => "SHUTTING_DOWN",
+            Self::CloudDisabled => "CLOUD_DISABLED",
+            Self::StorageFull => "STORAGE_FULL",
+            Self::QueueFullDropLru => "QUEUE_FULL_DROP_LRU",
+            Self::QueueTimeout => "QUEUE_TIMEOUT",
+            Self::EngineRefused => "ENGINE_REFUSED",
+            Self::GuardBlocked => "GUARD_BLOCKED",
+            Self::GuardEscalated => "GUARD_ESCALATED",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::ReplicaExhausted => "REPLICA_EXHAUSTED",
+            Self::WorkerReset => "WORKER_RESET",
+            Self::DecodeTimeout => "DECODE_TIMEOUT",
+            Self::ContinuationMismatch => "CONTINUATION_MISMATCH",
+        }
+    }
+
     /// The HTTP status; `None` for codes that only stand in a task's outcome.
     #[must_use]
     pub fn status(self) -> Option<u16> {

@@ -236,6 +236,13 @@ async fn commit_admission(
             Ok(()) => {
                 let task = row.id;
                 committer.remember(Arc::new(LiveTask::new(row.clone(), log, 0)));
+                tracing::info!(
+                    event = "task_admitted",
+                    task_id = %task,
+                    correlation_id = row.spec.correlation_id,
+                    model = row.spec.model_ref,
+                    queue_position = position,
+                );
                 committer.step(Event::Committed { task });
                 Ok(row)
             }
@@ -257,13 +264,6 @@ async fn commit_admission(
         drop(reply.send(result));
     });
     let task = answer.await.map_err(|_gone| Refusal::ShuttingDown)??;
-    tracing::info!(
-        event = "task_admitted",
-        task_id = %task.id,
-        correlation_id = task.spec.correlation_id,
-        model = task.spec.model_ref,
-        queue_position = position,
-    );
     Ok(Accepted { task, is_replay: false, queue_position: Some(position), preparation })
 }
 

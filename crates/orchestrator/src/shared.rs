@@ -338,7 +338,7 @@ impl Shared {
             correlation_id = live.spec.correlation_id,
             model = live.spec.model_ref,
             state = state.name(),
-            code = ?end.error.as_ref().map(|error| error.code),
+            code = end.error.as_ref().map(|error| error.code.name()),
             tokens_in = end.tokens_in,
             tokens_out = end.tokens_out,
         );

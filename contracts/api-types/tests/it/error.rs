@@ -33,6 +33,7 @@ fn each_code_has_the_status_and_the_retriability_of_the_requirements() {
     for (status, name, retriable) in rows {
         let code: ErrorCode = serde_json::from_value(name.clone().into()).expect(&name);
         assert_eq!(code.status(), status, "{name}");
+        assert_eq!(code.name(), name);
         match retriable {
             'r' => assert!(code.retriable(), "{name}"),
             _ => assert!(!code.retriable(), "{name}"),
