@@ -216,7 +216,6 @@ impl ModelDirectory for Models {
 
     async fn attach(&self, pool_id: &str, models: &[EngineModel]) -> Vec<PoolModel> {
         let mut attached = Vec::new();
-        self.unheard.lock().expect("no holder panics").remove(pool_id);
         for model in models {
             let ctx_max = model.ctx_max.map(u64::from);
             let entry = match Entry::remote(pool_id, &model.name, ctx_max, (self.now_ms)()) {
@@ -242,6 +241,8 @@ impl ModelDirectory for Models {
                 ctx_max: model.ctx_max,
             });
         }
+        // Only now: until its names stand in the catalog, a name that is not known may be one of them.
+        self.unheard.lock().expect("no holder panics").remove(pool_id);
         attached
     }
 
