@@ -1,7 +1,7 @@
 //! Records in SQLite: tasks, idempotency, catalog index.
 //!
 //! [`SqliteStore`] keeps all of them in one file. Each port that it implements is a feature: `journal` is
-//! [`orchestrator::Journal`](https://docs.rs/orchestrator), `catalog` is `catalog_core::CatalogStore`.
+//! `orchestrator::Journal`, `catalog` is `catalog_core::CatalogStore`.
 //! [`DataDir`] is the directory around it, which one process at a time may hold.
 //!
 //! What holds:
