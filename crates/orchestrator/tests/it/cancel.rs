@@ -72,12 +72,9 @@ async fn a_cancel_while_a_lost_task_is_put_back_still_ends_it() {
     let task = house.submit(prompt("hello world")).await;
     until("the task goes back to the queue", || house.faults.waiting() == 1).await;
     let cancel = house.orchestrator().cancel(task);
-    let release = async {
-        // The scheduler has to hear of the cancel first.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        house.faults.release();
-    };
-    let both = async { tokio::join!(cancel, release).0 };
+    let release = async { house.faults.release() };
+    // The scheduler hears of the cancel when it is first polled, and it is polled first.
+    let both = async { tokio::join!(biased; cancel, release).0 };
     let state = tokio::time::timeout(PATIENCE, both).await.expect("the task never ends");
     assert_eq!(state.unwrap(), TaskState::Canceled);
     let story = house.story(task).await;
@@ -91,9 +88,12 @@ async fn a_deadline_while_a_lost_task_is_put_back_still_ends_it() {
     let house = House::with([Engine::new("a").replays()]).await;
     house.engine(0).next([Act::DieAt(2)]);
     house.faults.hold(Kind::Moved(TaskState::Queued));
-    let task = house.submit(TaskRequest { deadline_ms: Some(500), ..prompt("hello world") }).await;
+    let task =
+        house.submit(TaskRequest { deadline_ms: Some(30_000), ..prompt("hello world") }).await;
     until("the task goes back to the queue", || house.faults.waiting() == 1).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_millis(30_100)).await;
+    tokio::time::resume();
     house.faults.release();
     let story = house.story(task).await;
     assert_eq!((story.text().as_str(), story.code()), ("hell", "DEADLINE_EXCEEDED"));

@@ -1,13 +1,24 @@
 use api_types::{TaskRequest, TaskState};
 use orchestrator::{Options, Outcome, PoolState, Submission};
+use orchestrator_core::TaskId;
 
 use crate::{
     engine::{Engine, answer},
     house::{House, prompt, submission},
-    reading::{read_all, until},
+    reading::{Story, read_all, until},
 };
 
 const TEXT: &str = "Long enough to be cut 🦀 somewhere.";
+
+/// What a subscriber has seen once it has seen `text`.
+async fn seen_until(house: &House, task: TaskId, text: &str) -> Story {
+    let mut listener = house.subscribe(task, 0).await;
+    let mut seen = crate::reading::read_to(&mut listener, 1).await;
+    while seen.text() != text {
+        seen.push(crate::reading::next(&mut listener).await.unwrap());
+    }
+    seen
+}
 
 /// Verifies: ORCH-092, ORCH-094
 #[tokio::test]
@@ -131,14 +142,7 @@ async fn after_lost_power_a_cancel_takes_no_id_that_was_shown() {
     let mut house = House::with([Engine::new("a").replays().gated()]).await;
     let task = house.submit(prompt(TEXT)).await;
     house.engine(0).pass(3);
-    let seen = {
-        let mut listener = house.subscribe(task, 0).await;
-        let mut seen = crate::reading::read_to(&mut listener, 1).await;
-        while seen.text() != answer(TEXT, 3) {
-            seen.push(crate::reading::next(&mut listener).await.unwrap());
-        }
-        seen
-    };
+    let seen = seen_until(&house, task, &answer(TEXT, 3)).await;
     house.faults.tail_lost.store(1, std::sync::atomic::Ordering::SeqCst);
     house.kill_with_power().await;
     house.start_without_engines().await;
@@ -154,14 +158,7 @@ async fn after_lost_power_a_second_kill_forgets_nothing_of_it() {
     let mut house = House::with([Engine::new("a").gated()]).await;
     let task = house.submit(prompt(TEXT)).await;
     house.engine(0).pass(3);
-    let seen = {
-        let mut listener = house.subscribe(task, 0).await;
-        let mut seen = crate::reading::read_to(&mut listener, 1).await;
-        while seen.text() != answer(TEXT, 3) {
-            seen.push(crate::reading::next(&mut listener).await.unwrap());
-        }
-        seen
-    };
+    let seen = seen_until(&house, task, &answer(TEXT, 3)).await;
     house.faults.tail_lost.store(9, std::sync::atomic::Ordering::SeqCst);
     house.kill_with_power().await;
     house.start_without_engines().await;
