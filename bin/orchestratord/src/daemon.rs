@@ -169,6 +169,7 @@ fn options(config: &Config) -> Options {
             bytes_max: queue.bytes_max,
             interactive_weight: NonZeroU32::new(scheduling.interactive_weight)
                 .unwrap_or(NonZeroU32::MIN),
+            batch_max_wait_ms: scheduling.batch_max_wait_ms,
             ..Limits::default()
         },
         queue_max_ms: queue.queue_max_ms,

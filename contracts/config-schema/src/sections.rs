@@ -83,6 +83,9 @@ settings! {
         poison_limit: u32 = 5, 1..=1_000_000;
         /// Interactive tasks started for each batch task while both wait.
         interactive_weight: u32 = 8, 1..=1_000;
+        /// Wait of a model's oldest batch task, in milliseconds, after which every second task that is started
+        /// is a batch task.
+        batch_max_wait_ms: u64 = 60_000, 0..=604_800_000;
     }
 }
 

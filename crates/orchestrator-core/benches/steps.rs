@@ -62,6 +62,7 @@ impl Load {
             identity: self.identities[number % self.identities.len()].clone(),
             sequence: self.admitted,
             prompt_bytes: 1000,
+            waiting_since_ms: self.admitted,
             deadline_ms: Some(1_000_000_000 + self.admitted.wrapping_mul(7919) % 1_000_000),
             queue_until_ms: u64::MAX,
         };

@@ -40,6 +40,8 @@ pub struct Offer {
     pub sequence: u64,
     /// Bytes of prompt that wait in the journal with the task.
     pub prompt_bytes: u64,
+    /// Since when it waits: its admission.
+    pub waiting_since_ms: u64,
     /// When the task expires, queued or running.
     pub deadline_ms: Option<u64>,
     /// When the task has waited in the queue for too long.

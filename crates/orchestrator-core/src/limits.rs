@@ -16,6 +16,8 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Of `interactive_weight + 1` dispatches that both classes wait for, one goes to batch.
     pub interactive_weight: NonZeroU32,
+    /// Once a model's oldest task of batch has waited this long, every second of them goes to batch.
+    pub batch_max_wait_ms: u64,
     /// Models with a capacity of their own.
     pub models: BTreeMap<ModelId, ModelLimits>,
 }
@@ -37,6 +39,7 @@ impl Default for Limits {
             total_capacity: 4096,
             bytes_max: 512 * 1024 * 1024,
             interactive_weight: const { NonZeroU32::new(8).expect("eight is not zero") },
+            batch_max_wait_ms: 60_000,
             models: BTreeMap::new(),
         }
     }

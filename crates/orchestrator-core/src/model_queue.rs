@@ -1,7 +1,7 @@
-use std::num::NonZeroU32;
+use std::{collections::BTreeSet, num::NonZeroU32};
 
 use crate::{
-    Class, ModelId,
+    Class, Limits, ModelId,
     lane::Lane,
     order_tree::Forest,
     replica_table::ReplicaSlots,
@@ -24,6 +24,8 @@ pub(crate) struct ModelQueue {
     pub(crate) replicas: Vec<Key<ReplicaSlots>>,
     /// Its place among models that wait for the same slots.
     pub(crate) turn: u64,
+    /// Tasks of batch that may start, by when they began to wait and their sequence.
+    pub(crate) batch_waiting: BTreeSet<(u64, u64)>,
     /// Dispatches to interactive since batch last got one, of those that both waited for.
     pub(crate) interactive_streak: u32,
 }
@@ -40,6 +42,7 @@ impl ModelQueue {
             alone_ready: 0,
             replicas: Vec::new(),
             turn: 0,
+            batch_waiting: BTreeSet::new(),
             interactive_streak: 0,
         }
     }
@@ -104,6 +107,26 @@ impl ModelQueue {
             _ => lane.again_len(forest),
         };
         self.merged(task.class, rank, weight)
+    }
+
+    /// Counts a task that was put into its queue, if its class ages and it may start.
+    pub(crate) fn note_waiting(&mut self, task: &Task) {
+        if task.is_aging() {
+            self.batch_waiting.insert((task.waiting_since_ms, task.sequence));
+        }
+    }
+
+    /// The task leaves its queue.
+    pub(crate) fn forget_waiting(&mut self, task: &Task) {
+        self.batch_waiting.remove(&(task.waiting_since_ms, task.sequence));
+    }
+
+    /// Dispatches to interactive for one to batch, as things are at `now_ms`.
+    pub(crate) fn weight(&self, limits: &Limits, now_ms: u64) -> NonZeroU32 {
+        let is_aged = self.batch_waiting.first().is_some_and(|(since_ms, _)| {
+            now_ms.saturating_sub(*since_ms) >= limits.batch_max_wait_ms
+        });
+        if is_aged { NonZeroU32::MIN } else { limits.interactive_weight }
     }
 
     /// The class that the next dispatch goes to where both wait for it.

@@ -5,6 +5,7 @@ mod query;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, DefaultHasher},
+    num::NonZeroU32,
 };
 
 use crate::{
@@ -24,7 +25,8 @@ pub use query::{Depth, Slots};
 ///
 /// Order within a model and class: re-queued tasks by sequence, then identities in rotation, each
 /// identity's tasks by sequence. Between the classes of a model that both wait for a slot, batch gets one
-/// of every `interactive_weight + 1`. Between models that share slots, turns: a model takes its turn
+/// of every `interactive_weight + 1`, and one of every two while its oldest task has waited for
+/// `batch_max_wait_ms`. Between models that share slots, turns: a model takes its turn
 /// behind the others when its queue stops being empty and after each of its tasks that starts. A task
 /// that cannot be placed keeps its place, and what it could use itself is never given to a later one.
 ///
@@ -259,6 +261,7 @@ impl Scheduler {
             Next::Ended => self.forget(task),
             Next::Requeue { not_before_ms, avoid, alone } => {
                 self.tasks[task].need = Need::new(alone, avoid);
+                self.tasks[task].waiting_since_ms = self.now_ms;
                 self.enqueue(task, self.place_again(not_before_ms));
             }
         }
@@ -316,8 +319,10 @@ impl Scheduler {
     /// The task's delay is over.
     fn wake(&mut self, task: Key<Task>) {
         self.tasks[task].place = Place::Again;
-        let Task { model, class, sequence, ref need, .. } = self.tasks[task];
+        let entry = &self.tasks[task];
+        let Task { model, class, sequence, ref need, .. } = *entry;
         let queue = &mut self.models[model];
+        queue.note_waiting(entry);
         queue.lane_mut(class).remove_delayed(&mut self.forest, task);
         queue.lane_mut(class).push_again(&mut self.forest, need, task, sequence);
         queue.alone_ready += u64::from(need.alone);
@@ -349,13 +354,14 @@ impl Scheduler {
     /// Puts a task that is in no queue into the one that `place` names.
     fn enqueue(&mut self, task: Key<Task>, place: Place) {
         self.tasks[task].place = place;
-        let Task { model, class, ref identity, sequence, prompt_bytes, ref need, .. } =
-            self.tasks[task];
+        let entry = &self.tasks[task];
+        let Task { model, class, ref identity, sequence, prompt_bytes, ref need, .. } = *entry;
         let queue = &mut self.models[model];
         if queue.queued() == 0 {
             queue.turn = self.next_turn;
             self.next_turn += 1;
         }
+        queue.note_waiting(entry);
         match place {
             Place::Fresh => {
                 queue.lane_mut(class).push_fresh(&mut self.forest, identity, task, sequence);
@@ -378,9 +384,10 @@ impl Scheduler {
 
     /// Takes a task out of its queue; the caller says at once where it stands instead.
     fn dequeue(&mut self, task: Key<Task>, starts: bool) {
-        let Task { model, class, ref identity, prompt_bytes, ref need, place, .. } =
-            self.tasks[task];
+        let entry = &self.tasks[task];
+        let Task { model, class, ref identity, prompt_bytes, ref need, place, .. } = *entry;
         let queue = &mut self.models[model];
+        queue.forget_waiting(entry);
         match place {
             Place::Fresh if starts => {
                 queue.lane_mut(class).start_fresh(&mut self.forest, identity, task);
@@ -432,6 +439,7 @@ impl Scheduler {
             identity: offer.identity,
             sequence: offer.sequence,
             prompt_bytes: offer.prompt_bytes,
+            waiting_since_ms: offer.waiting_since_ms,
             deadline_ms: offer.deadline_ms,
             queue_until_ms: offer.queue_until_ms,
             need,
@@ -475,7 +483,12 @@ impl Scheduler {
     fn position_of(&self, task: Key<Task>) -> u64 {
         let entry = &self.tasks[task];
         let queue = &self.models[entry.model];
-        queue.position(&self.forest, entry, self.limits.interactive_weight)
+        queue.position(&self.forest, entry, self.weight(entry.model))
+    }
+
+    /// See [`ModelQueue::weight`].
+    fn weight(&self, model: Key<ModelQueue>) -> NonZeroU32 {
+        self.models[model].weight(&self.limits, self.now_ms)
     }
 
     /// Checks the invariants in steps so far apart that a step's share of the cost stays small.

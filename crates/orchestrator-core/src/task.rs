@@ -9,6 +9,8 @@ pub(crate) struct Task {
     pub(crate) identity: Identity,
     pub(crate) sequence: u64,
     pub(crate) prompt_bytes: u64,
+    /// Its admission, or its last attempt's end.
+    pub(crate) waiting_since_ms: u64,
     pub(crate) deadline_ms: Option<u64>,
     pub(crate) queue_until_ms: u64,
     pub(crate) need: Need,
@@ -42,6 +44,13 @@ pub(crate) enum Place {
     Delayed { not_before_ms: u64 },
     /// An attempt is at work.
     Running { lease: Lease },
+}
+
+impl Task {
+    /// Whether its wait gives its class a larger share: it is of batch and may start.
+    pub(crate) fn is_aging(&self) -> bool {
+        self.class == Class::Batch && matches!(self.place, Place::Fresh | Place::Again)
+    }
 }
 
 impl Place {

@@ -128,10 +128,20 @@ impl LiveTask {
             identity: Identity(Arc::clone(&self.identity)),
             sequence: self.sequence,
             prompt_bytes: self.spec.prompt_bytes(),
+            waiting_since_ms: since(&self.spec, clock),
             deadline_ms: self.spec.deadline_ms.map(|ms| until(&self.spec, ms, clock)),
             queue_until_ms: until(&self.spec, self.spec.queue_max_ms, clock),
         }
     }
+}
+
+/// The boot-time instant of a task's admission. One before the machine's start counts as that start.
+fn since(spec: &TaskSpec, clock: &dyn Clock) -> u64 {
+    if spec.boot_id == clock.boot_id() {
+        return spec.admitted_boot_ms;
+    }
+    let waited_ms = clock.wall_ms().saturating_sub(spec.admitted_at_ms);
+    clock.boot_ms().saturating_sub(waited_ms)
 }
 
 /// The boot-time instant `after_ms` after a task's admission. After a reboot, what is left of it by the

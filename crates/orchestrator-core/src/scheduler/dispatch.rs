@@ -49,7 +49,7 @@ impl Scheduler {
         let first = |class| self.first_start(model, class, &waited_for);
         match (first(Class::Interactive), first(Class::Batch)) {
             (Some(interactive), Some(batch)) => {
-                let next = self.models[model].next_class(self.limits.interactive_weight);
+                let next = self.models[model].next_class(self.weight(model));
                 let start = if next == Class::Interactive { interactive } else { batch };
                 Some(Start { is_contended: true, ..start })
             }
@@ -103,7 +103,7 @@ impl Scheduler {
         let Start { task, replica, is_contended } = start;
         let entry = &self.tasks[task];
         let (model, class, alone) = (entry.model, entry.class, entry.need.alone);
-        let weight = self.limits.interactive_weight;
+        let weight = self.weight(model);
         let position = self.models[model].head_position(&self.forest, entry, weight);
         self.dequeue(task, true);
         if is_contended {

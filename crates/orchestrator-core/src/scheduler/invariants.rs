@@ -86,6 +86,11 @@ impl Scheduler {
             equal(lane.queued(), queued, 1, "tasks of a lane")?;
             ensure(lane.is_ring_sound(), 9, || format!("the rotation of {what} is broken"))?;
         }
+        let waiting = &queue.batch_waiting;
+        let is_listed = |task: &Task| waiting.contains(&(task.waiting_since_ms, task.sequence));
+        let listed = count(&|task| task.is_aging() && is_listed(task));
+        equal(listed, count(&Task::is_aging), 9, "tasks that age")?;
+        equal(waiting.len() as u64, listed, 9, "tasks listed as ageing")?;
         let reserved = count(&|task| matches!(task.place, Place::Reserved { .. }));
         equal(queue.reserved_interactive + queue.reserved_batch, reserved, 1, "reservations")?;
         let running = count(&|task| matches!(task.place, Place::Running { .. }));

@@ -29,6 +29,7 @@ pub(crate) fn offer(number: u64) -> Offer {
         identity: Identity(Arc::from("ann")),
         sequence: number,
         prompt_bytes: 1,
+        waiting_since_ms: 0,
         deadline_ms: None,
         queue_until_ms: u64::MAX,
     }

@@ -21,6 +21,7 @@ pub(crate) struct Waiter {
     pub(crate) stage: Stage,
     alone: bool,
     avoid: Vec<ReplicaId>,
+    since_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -143,10 +144,11 @@ impl Naive {
         let mut interactive = self.lane(model, Class::Interactive).into_iter().peekable();
         let mut batch = self.lane(model, Class::Batch).into_iter().peekable();
         let mut streak = self.streaks.get(model).copied().unwrap_or(0);
+        let weight = self.weight(model);
         let mut order = Vec::new();
         loop {
             let both = interactive.peek().is_some() && batch.peek().is_some();
-            let next = if both && streak == self.limits.interactive_weight.get() {
+            let next = if both && streak >= weight {
                 streak = 0;
                 batch.next()
             } else {
@@ -158,6 +160,22 @@ impl Naive {
                 None => return order,
             }
         }
+    }
+
+    /// Dispatches to interactive for one to batch: 1 once a task of batch that may start has waited long.
+    fn weight(&self, model: &ModelId) -> u32 {
+        let is_aged = |waiter: &Waiter| {
+            let may_start = match waiter.stage {
+                Stage::Fresh => true,
+                Stage::Again { not_before_ms } => not_before_ms <= self.now_ms,
+                Stage::Reserved { .. } | Stage::Running(_) => false,
+            };
+            let (offer, waited_ms) = (&waiter.offer, self.now_ms.saturating_sub(waiter.since_ms));
+            let is_old = waited_ms >= self.limits.batch_max_wait_ms;
+            offer.model == *model && offer.class == Class::Batch && may_start && is_old
+        };
+        let is_aged = self.tasks.iter().any(is_aged);
+        if is_aged { 1 } else { self.limits.interactive_weight.get() }
     }
 
     pub(crate) fn next_wake_ms(&self) -> Option<u64> {
@@ -220,7 +238,9 @@ impl Naive {
             return;
         }
         // Queued for a moment, to see where it would stand.
-        self.tasks.push(Waiter { offer, stage: Stage::Fresh, alone: false, avoid: Vec::new() });
+        let since_ms = offer.waiting_since_ms;
+        let stage = Stage::Fresh;
+        self.tasks.push(Waiter { offer, stage, alone: false, avoid: Vec::new(), since_ms });
         self.update_turns();
         let position = self.place(&model, task);
         self.find(task).unwrap().stage = Stage::Reserved { canceled: false };
@@ -245,11 +265,13 @@ impl Naive {
             let Restored { offer, requeued, not_before_ms, alone } = restored;
             let ran_before = requeued || alone || not_before_ms > self.now_ms;
             let stage = if ran_before { Stage::Again { not_before_ms } } else { Stage::Fresh };
-            self.tasks.push(Waiter { offer, stage, alone, avoid: Vec::new() });
+            let since_ms = offer.waiting_since_ms;
+            self.tasks.push(Waiter { offer, stage, alone, avoid: Vec::new(), since_ms });
         }
     }
 
     fn end_attempt(&mut self, task: TaskId, lease: Lease, next: Next) {
+        let now_ms = self.now_ms;
         let Some(waiter) = self.find(task).filter(|other| other.stage == Stage::Running(lease))
         else {
             return;
@@ -260,6 +282,7 @@ impl Naive {
                 waiter.stage = Stage::Again { not_before_ms };
                 waiter.alone = alone;
                 waiter.avoid = avoid;
+                waiter.since_ms = now_ms;
             }
         }
     }
@@ -318,10 +341,11 @@ impl Naive {
         for model in self.model_turns.clone() {
             let interactive = self.first_start(&model, Class::Interactive);
             let batch = self.first_start(&model, Class::Batch);
+            let weight = self.weight(&model);
             let streak = self.streaks.entry(model.clone()).or_default();
             let before = *streak;
             let start = if interactive.is_some() && batch.is_some() {
-                if before == self.limits.interactive_weight.get() {
+                if before >= weight {
                     *streak = 0;
                     batch
                 } else {

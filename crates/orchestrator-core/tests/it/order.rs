@@ -217,3 +217,56 @@ fn an_interactive_flood_does_not_starve_batch() {
     }
     assert_eq!(number, 3 + 8);
 }
+
+/// Verifies: ORCH-045
+#[test]
+fn batch_gets_every_second_start_once_its_oldest_task_waited_long() {
+    let limits = Limits { batch_max_wait_ms: 1000, ..roomy(3) };
+    let mut house = House::with(limits);
+    for number in 1..=8 {
+        house.admit(offer(number));
+    }
+    house.admit(batch(11));
+    house.admit(Offer { waiting_since_ms: 600, ..batch(12) });
+    house.admit(Offer { waiting_since_ms: 600, ..batch(13) });
+    assert_eq!(house.position(11), Some(3), "after three of interactive");
+    house.at(1000);
+    assert_eq!(house.position(11), Some(1), "its turn comes sooner");
+    // 11 is the only old one: with it gone, three of interactive go before each of batch again.
+    check_starts(house, &[1, 11, 2, 3, 4, 12, 5, 6, 7, 13, 8]);
+}
+
+/// Verifies: ORCH-045
+#[test]
+fn ageing_changes_the_share_of_batch_and_never_the_order_within_a_class() {
+    let mut house = House::with(Limits { batch_max_wait_ms: 1000, ..roomy(3) });
+    for number in 1..=4 {
+        house.admit(offer(number));
+    }
+    for number in 11..=13 {
+        house.admit(batch(number));
+    }
+    house.at(5000);
+    check_starts(house, &[1, 11, 2, 12, 3, 13, 4]);
+}
+
+/// Verifies: ORCH-045
+#[test]
+fn a_task_that_runs_again_waits_from_its_last_attempt_on() {
+    let mut house = House::with(Limits { batch_max_wait_ms: 1000, ..roomy(3) });
+    house.serve("pool.0", &["m"], 1);
+    house.admit(batch(11));
+    for number in 1..=4 {
+        house.admit(offer(number));
+    }
+    house.serve("pool.0", &["m"], 0);
+    house.at(5000);
+    house.requeue(11, 1, (0, &[], false));
+    assert_eq!(house.position(11), Some(3), "its run was no wait");
+    house.at(6000);
+    assert_eq!(house.position(11), Some(1));
+}
+
+fn check_starts(mut house: House, expected: &[u64]) {
+    assert_eq!(house.drain(), expected);
+}

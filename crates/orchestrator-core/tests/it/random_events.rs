@@ -89,13 +89,19 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (1..9_u64, 0..101_u8, 1..16_u64, 1..40_u64, 1..4_u32, 0..4_u64).prop_map(
-        |(model_capacity, batch_share_percent, total_capacity, bytes_max, weight, own)| Limits {
+    let sizes = (1..9_u64, 0..101_u8, 1..16_u64, 1..40_u64, 0..4_u64);
+    (sizes, 1..4_u32, 1..40_u64).prop_map(
+        |(
+            (model_capacity, batch_share_percent, total_capacity, bytes_max, own),
+            weight,
+            wait_ms,
+        )| Limits {
             model_capacity,
             batch_share_percent,
             total_capacity,
             bytes_max,
             interactive_weight: NonZeroU32::new(weight).unwrap(),
+            batch_max_wait_ms: wait_ms,
             models: BTreeMap::from([(
                 model("b"),
                 ModelLimits { capacity: own, batch_share_percent: 50 },
@@ -189,6 +195,7 @@ impl Maker {
             // What is found at start is older than every offer, and is told in any order.
             sequence: if is_old { 1000 - self.tasks } else { 1000 + self.tasks },
             prompt_bytes: sketch.bytes,
+            waiting_since_ms: self.now_ms.saturating_sub(if is_old { sketch.bytes * 5 } else { 0 }),
             deadline_ms: sketch.deadline_ms.map(|after_ms| self.now_ms + after_ms),
             queue_until_ms: sketch.wait_ms.map_or(u64::MAX, |after_ms| self.now_ms + after_ms),
         }
