@@ -38,6 +38,7 @@ impl LayerMap {
             "adapter-host",
             "catalog-core",
             "client",
+            "critics",
             "fetch",
             "http-edge",
             "model-provisioner",

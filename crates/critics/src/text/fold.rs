@@ -28,13 +28,25 @@ impl Folding {
         }
         let mut folded = Folded { text: Cow::Borrowed(""), steps: Vec::new() };
         let mut out = String::with_capacity(text.len());
-        for (at, from) in text.char_indices() {
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            // Most text comes in runs of ASCII, which only have their case to lose.
+            let ascii = rest.bytes().position(|byte| !byte.is_ascii()).unwrap_or(rest.len());
+            let before = out.len();
+            out.push_str(&rest[..ascii]);
+            if self.case {
+                out[before..].make_ascii_lowercase();
+            }
+            at += ascii;
+            let Some(from) = rest[ascii..].chars().next() else { break };
             let before = out.len();
             self.push(from, &mut out);
             let (length, former) = (out.len() - before, from.len_utf8());
             if length != former {
                 folded.steps.push(Step { at: before, length, from: at, former });
             }
+            at += former;
         }
         folded.text = Cow::Owned(out);
         folded
