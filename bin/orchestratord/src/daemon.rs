@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use catalog_core::{Catalog, CatalogLimits};
 use config_schema::{Config, Pool, TokenSync};
 use event_log::{LogOptions, SegmentLog};
-use http_edge::{Access, BearerToken, EdgeLimits, EdgeOptions};
+use http_edge::{EdgeLimits, EdgeOptions, Gate};
 use model_provisioner::WallClock;
 use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState};
 use orchestrator_core::Limits;
@@ -20,10 +20,12 @@ use crate::{
     embedded_pool::{EmbeddedPool, Workshop},
     environment::Environment,
     event_stream::Pace,
+    hangup::Hangup,
     models::Models,
     openai_pool, provisioning, routes,
     signals::Signals,
     state::AppState,
+    tokens,
 };
 
 /// How long requests that are open after all tasks were drained may take, in milliseconds.
@@ -35,9 +37,10 @@ pub(crate) async fn run(
     environment: &Environment,
     config: Config,
 ) -> anyhow::Result<()> {
-    let access = access(&config)?;
-    http_edge::check_bind(config.server.addr, matches!(access, Access::Token(_)))?;
+    let gate = Gate::new(tokens::access(&config.auth)?);
+    http_edge::check_bind(config.server.addr, config.auth.is_required())?;
     let mut signals = Signals::new()?;
+    let mut hangup = Hangup::new()?;
     let data_dir = environment.data_dir(&config)?;
     let _lock = DataDir::lock(&data_dir).context("cannot use the data directory")?;
     let listener = TcpListener::bind(config.server.addr)
@@ -103,7 +106,8 @@ pub(crate) async fn run(
     let edge = EdgeOptions {
         limits: limits(&config),
         renderer: Some(Arc::new(routes::render_error)),
-        ..EdgeOptions::new(access)
+        allowed_origins: config.cors.allowed_origins.clone(),
+        ..EdgeOptions::new(gate.clone())
     };
     announce(&format!("orchestratord listens on http://{addr}"));
     tracing::info!(event = "listening", addr = %addr, data_dir = %data_dir);
@@ -112,6 +116,7 @@ pub(crate) async fn run(
     let failed = orchestrator.failed();
     tokio::select! {
         _drained = &mut serving => {}
+        never = hangup.reload(cli, environment, &gate) => match never {},
         () = signals.next() => {
             tracing::info!(event = "stopping", "told to end");
             let drain = Duration::from_millis(config.server.drain_deadline_ms);
@@ -185,17 +190,6 @@ fn options(config: &Config) -> Options {
         subscribers_max: stream.subscribers_max,
         reattach_ms: stream.reattach_ms,
     }
-}
-
-/// Who may come in: everyone on this machine, or whoever has the configured token.
-fn access(config: &Config) -> anyhow::Result<Access> {
-    let Some(path) = &config.auth.token_file else {
-        return Ok(Access::Local { allowed_origins: config.cors.allowed_origins.clone() });
-    };
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("auth.token_file: cannot read {path}"))?;
-    let token = BearerToken::new(&text).with_context(|| format!("auth.token_file: {path}"))?;
-    Ok(Access::Token(token))
 }
 
 fn limits(config: &Config) -> EdgeLimits {

@@ -7,6 +7,7 @@ mod daemon;
 mod embedded_pool;
 mod environment;
 mod event_stream;
+mod hangup;
 mod logging;
 mod models;
 mod openai_pool;
@@ -16,6 +17,7 @@ mod query;
 mod routes;
 mod signals;
 mod state;
+mod tokens;
 mod view;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ use crate::state::AppState;
 
 mod events;
 mod facade;
+mod scopes;
 mod status;
 mod tasks;
 
@@ -11,7 +12,7 @@ pub(crate) use facade::render_error;
 
 /// All routes of the daemon.
 pub(crate) fn router(state: AppState) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", routing::get(status::health))
         .route("/readyz", routing::get(status::ready))
         .route("/v2/status", routing::get(status::status))
@@ -22,5 +23,6 @@ pub(crate) fn router(state: AppState) -> Router {
         .route("/v1/models", routing::get(facade::models))
         .route("/v1/models/{*id}", routing::get(facade::model))
         .route("/v1/chat/completions", routing::post(facade::chat))
-        .with_state(state)
+        .with_state(state);
+    http_edge::guard_routes(routes, scopes::SCOPES)
 }

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use api_types::PreparationView;
-use http_edge::Problem;
+use http_edge::{ClientIdentity, Problem};
 use orchestrator::{Orchestrator, Refusal, TaskRow};
+use orchestrator_core::TaskId;
 use tokio_util::task::TaskTracker;
 
 use crate::event_stream::Pace;
@@ -25,6 +26,17 @@ impl AppState {
             return PreparationView::default();
         }
         self.orchestrator.preparation(&row.spec.model_id)
+    }
+
+    /// The task, and its position in the queue while it waits. What belongs to somebody else is not there
+    /// for whoever may not see it (ORCH-234).
+    pub(crate) async fn task_for(
+        &self,
+        who: &ClientIdentity,
+        id: TaskId,
+    ) -> Result<(TaskRow, Option<u64>), Refusal> {
+        let (row, position) = self.orchestrator.task(id).await?;
+        if who.may_see(&row.identity) { Ok((row, position)) } else { Err(Refusal::UnknownTask) }
     }
 }
 

@@ -26,6 +26,7 @@ pub struct Config {
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub data_dir: Option<Utf8PathBuf>,
     pub server: Server,
+    /// Who may use the daemon.
     pub auth: Auth,
     pub cors: Cors,
     pub queue: Queue,

@@ -12,6 +12,7 @@
 //! Invariants: every problem is reported, not the first one only; a value is taken as it was given or is a
 //! problem, never replaced; a key that no field stands for is a problem.
 
+mod auth;
 mod choice;
 mod config;
 mod load;
@@ -27,6 +28,7 @@ mod setting;
 mod settings;
 mod tree;
 
+pub use auth::{Auth, Token, TokenScope};
 pub use config::{Config, Profile};
 pub use load::{ConfigFile, load};
 pub use model::Model;
@@ -35,6 +37,6 @@ pub use problem::{Origin, Problem};
 #[cfg(feature = "schema")]
 pub use schema::json_schema;
 pub use sections::{
-    Auth, Catalog, Cors, Egress, Log, LogFormat, LogLevel, Queue, Scheduling, Server, Store,
-    Stream, TokenSync,
+    Catalog, Cors, Egress, Log, LogFormat, LogLevel, Queue, Scheduling, Server, Store, Stream,
+    TokenSync,
 };

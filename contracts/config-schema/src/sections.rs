@@ -31,16 +31,6 @@ settings! {
 }
 
 settings! {
-    /// Who may use the daemon.
-    pub struct Auth {
-        /// File that holds the token, at least 32 characters, which all but `/healthz` and `/readyz` then
-        /// need. Without it only loopback is served, and no token is asked for.
-        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
-        token_file: Option<Utf8PathBuf> = None;
-    }
-}
-
-settings! {
     /// Pages of other origins.
     pub struct Cors {
         /// Origins beside the daemon's own whose requests are taken on a bind without token, such as

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use api_types::ErrorCode;
 use axum::{
@@ -11,7 +11,10 @@ use http::{HeaderMap, Request};
 use http_body::Body as HttpBody;
 use tower::Service as _;
 
-use crate::{CorrelationId, EdgeLimits, EdgeOptions, Problem, correlation};
+use crate::{
+    ClientIdentity, CorrelationId, EdgeLimits, EdgeOptions, Problem, access::Asked, correlation,
+    token::Presented,
+};
 
 /// Bytes that a header field takes beside its name and value: colon, space and line end.
 const FIELD_OVERHEAD_BYTES: usize = 4;
@@ -25,25 +28,6 @@ pub struct RequestContext {
     pub identity: ClientIdentity,
     /// What is borne.
     pub limits: Arc<EdgeLimits>,
-}
-
-/// Who asks: the name of the token used, or `localhost`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClientIdentity(Cow<'static, str>);
-
-impl ClientIdentity {
-    /// Anyone on this machine, where no token is needed.
-    pub(crate) const LOCALHOST: Self = Self(Cow::Borrowed("localhost"));
-    /// The holder of the one token.
-    pub(crate) const DEFAULT_TOKEN: Self = Self(Cow::Borrowed("default"));
-    /// Somebody without a token where none was asked for.
-    pub(crate) const NOBODY: Self = Self(Cow::Borrowed("nobody"));
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// Everything between a connection and the routes.
@@ -96,10 +80,16 @@ impl Edge {
     /// What is judged before the path is looked at, in the order of ORCH-037.
     fn admit<B: HttpBody>(&self, request: &Request<B>) -> Result<ClientIdentity, Problem> {
         let headers = request.headers();
-        let identity =
-            self.options.access.judge(request.uri(), headers).inspect_err(|_denied| {
-                self.options.counters.count_denied();
-            })?;
+        let presented = Presented::of(headers);
+        let asked = Asked {
+            uri: request.uri(),
+            headers,
+            presented: &presented,
+            allowed_origins: &self.options.allowed_origins,
+            is_tls: false,
+        };
+        let judged = self.options.gate.access().judge(&asked);
+        let identity = judged.inspect_err(|_denied| self.options.counters.count_denied())?;
         self.check_headers(headers)?;
         let body_bytes = request.body().size_hint().lower();
         if body_bytes > self.limits.body_max_bytes {

@@ -1,11 +1,14 @@
 use std::net::{IpAddr, Ipv6Addr};
 
-use http::{HeaderMap, Uri, header};
+use http::header;
+
+use crate::access::Asked;
 
 /// Whether a request on a bind without token was meant for this machine, and not lured here by a page of
 /// somebody else (ORCH-236): each host it names is a loopback one, and its origin, if it has one, is the
 /// daemon itself or listed.
-pub(crate) fn is_local(uri: &Uri, headers: &HeaderMap, allowed_origins: &[String]) -> bool {
+pub(crate) fn is_local(asked: &Asked<'_>) -> bool {
+    let Asked { uri, headers, .. } = asked;
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.as_bytes()),
@@ -19,13 +22,14 @@ pub(crate) fn is_local(uri: &Uri, headers: &HeaderMap, allowed_origins: &[String
     all_loopback
         && headers.get_all(header::ORIGIN).iter().all(|origin| {
             let origin = origin.as_bytes();
-            is_own(origin, named)
-                || allowed_origins.iter().any(|listed| listed.as_bytes() == origin)
+            is_own(origin, named, asked.is_tls)
+                || asked.allowed_origins.iter().any(|listed| listed.as_bytes() == origin)
         })
 }
 
-fn is_own(origin: &[u8], host: &[u8]) -> bool {
-    origin.strip_prefix(b"http://").is_some_and(|rest| rest.eq_ignore_ascii_case(host))
+fn is_own(origin: &[u8], host: &[u8], is_tls: bool) -> bool {
+    let scheme: &[u8] = if is_tls { b"https://" } else { b"http://" };
+    origin.strip_prefix(scheme).is_some_and(|rest| rest.eq_ignore_ascii_case(host))
 }
 
 fn is_loopback(host: &[u8]) -> bool {

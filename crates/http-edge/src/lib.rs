@@ -8,23 +8,31 @@
 //! [`serve`]'s future and ends with it.
 
 mod access;
+mod bind;
 mod body;
 mod connection;
 mod correlation;
 mod counters;
 mod edge;
 mod host_rule;
+mod identity;
 mod options;
 mod prefixed;
 mod problem;
+mod scope;
 mod server;
+mod token;
 mod write_limit;
 
-pub use access::{Access, BearerToken, BindRefused, WeakToken, check_bind};
+pub use access::{Access, Gate, StartedWithoutTokens};
+pub use bind::{BindRefused, check_bind};
 pub use body::{JsonBody, problem_of_body, read_body, read_json};
 pub use correlation::CorrelationId;
 pub use counters::EdgeCounters;
-pub use edge::{ClientIdentity, RequestContext};
+pub use edge::RequestContext;
+pub use identity::ClientIdentity;
 pub use options::{EdgeLimits, EdgeOptions, ErrorRenderer};
 pub use problem::Problem;
+pub use scope::{Needs, RouteNeeds, Scope, guard_routes};
 pub use server::{Drained, serve};
+pub use token::{BearerToken, NamedToken, TokenSet, UnfitTokens, WeakToken};

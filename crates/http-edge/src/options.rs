@@ -4,7 +4,7 @@ use api_types::ErrorBody;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::{Access, EdgeCounters};
+use crate::{EdgeCounters, Gate};
 
 /// What a server bears (ORCH-274).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,9 @@ pub type ErrorRenderer =
 #[derive(Clone)]
 pub struct EdgeOptions {
     /// Who may come in.
-    pub access: Access,
+    pub gate: Gate,
+    /// Origins of pages beside the daemon's own that may call.
+    pub allowed_origins: Vec<String>,
     /// What is borne.
     pub limits: EdgeLimits,
     /// Other shapes of errors.
@@ -68,9 +70,10 @@ pub struct EdgeOptions {
 impl EdgeOptions {
     /// Default limits and the one shape of errors.
     #[must_use]
-    pub fn new(access: Access) -> Self {
+    pub fn new(gate: impl Into<Gate>) -> Self {
         Self {
-            access,
+            gate: gate.into(),
+            allowed_origins: Vec::new(),
             limits: EdgeLimits::default(),
             renderer: None,
             counters: Arc::new(EdgeCounters::default()),

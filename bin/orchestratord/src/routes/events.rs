@@ -27,6 +27,7 @@ pub(super) async fn events(
     let refused = |refusal: Refusal| problem(&refusal, context.correlation_id.as_str());
     let wish = Wish::read(query.as_deref(), &headers).map_err(|field| refused(field.into()))?;
     let id = task_id(&id).map_err(refused)?;
+    let (row, _) = state.task_for(&context.identity, id).await.map_err(refused)?;
     let subscription = match state.orchestrator.subscribe(id, wish.after).await {
         Ok(Subscribed::Stream(subscription)) => subscription,
         Ok(Subscribed::NothingLeft) => return Ok(StatusCode::NO_CONTENT.into_response()),
@@ -36,7 +37,6 @@ pub(super) async fn events(
         }
         Err(refusal) => return Err(refused(refusal)),
     };
-    let (row, _) = state.orchestrator.task(id).await.map_err(refused)?;
     let preparing = state.clone();
     let model_id = row.spec.model_id.clone();
     let preparation = Box::new(move || preparing.orchestrator.preparation(&model_id));

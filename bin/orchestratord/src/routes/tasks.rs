@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use http_edge::{Problem, RequestContext, read_json};
+use http_edge::{Problem, RequestContext, Scope, read_json};
 use orchestrator::{Refusal, Submission, TaskFilter};
 use orchestrator_core::TaskId;
 use uuid::Uuid;
@@ -74,7 +74,9 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<TaskView>>, Problem> {
     let refused = |refusal: Refusal| problem(&refusal, context.correlation_id.as_str());
-    let page = Listing::read(query.as_deref()).map_err(|field| refused(field.into()))?;
+    let mut page = Listing::read(query.as_deref()).map_err(|field| refused(field.into()))?;
+    let sees_all = context.identity.scope() == Some(Scope::Admin);
+    page.filter.identity = (!sees_all).then(|| context.identity.as_str().to_owned());
     // One more than asked for tells whether there is a next page.
     let mut rows = state
         .orchestrator
@@ -150,7 +152,7 @@ pub(super) async fn show(
         Some(_) => return Err(refused(InvalidField::new("include", "allowed: prompt").into())),
     };
     let id = task_id(&id).map_err(refused)?;
-    let (row, position) = state.orchestrator.task(id).await.map_err(refused)?;
+    let (row, position) = state.task_for(&context.identity, id).await.map_err(refused)?;
     let last_event_id = state.orchestrator.last_event_id(id).await.map_err(refused)?;
     let preparation = state.preparation_of(&row);
     Ok(Json(task_view(row, position, last_event_id, preparation, with_prompt)))
@@ -164,6 +166,7 @@ pub(super) async fn cancel(
 ) -> Result<Json<CancelAnswer>, Problem> {
     let refused = |refusal: Refusal| problem(&refusal, context.correlation_id.as_str());
     let id = task_id(&id).map_err(refused)?;
+    state.task_for(&context.identity, id).await.map_err(refused)?;
     let status = state.orchestrator.cancel(id).await.map_err(refused)?;
     Ok(Json(CancelAnswer { task_id: id.to_string(), status }))
 }

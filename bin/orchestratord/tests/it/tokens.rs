@@ -1,8 +1,10 @@
+use nix::sys::signal::Signal;
 use serde_json::json;
 use testkit::ScriptedEngine;
 
 use crate::{
-    daemon::{Home, scripted_task},
+    daemon::{Daemon, Home, pool_of, scripted_task},
+    events::EventReader,
     http::Request,
 };
 
@@ -75,4 +77,116 @@ fn a_token_opens_other_addresses_and_a_weak_one_stops_the_start() {
     let daemon = home.start_with(command());
     let local = std::net::SocketAddr::from(([127, 0, 0, 1], daemon.addr.port()));
     Request::get("/v2/status").send(local).expect_error(401, "MISSING_TOKEN");
+}
+
+/// A daemon with tokens of these names and scopes; the token of `x` is `x` 32 times.
+fn with_tokens(engine: &ScriptedEngine, tokens: &[(&str, &str)]) -> Home {
+    let home = Home::scripted(engine, "", "");
+    let sections = tokens.iter().map(|(name, scope)| {
+        let file = home.path().join(name);
+        std::fs::write(&file, name.repeat(32)).unwrap();
+        format!("[auth.tokens.{name}]\nscope = \"{scope}\"\nfile = \"{file}\"\n")
+    });
+    let sections: String = sections.collect();
+    home.configure(&format!("{}\n{sections}", pool_of(engine)));
+    home
+}
+
+fn by(name: &str, request: Request) -> Request {
+    request.header("Authorization", &format!("Bearer {}", name.repeat(32)))
+}
+
+fn wait_ready(daemon: &Daemon, admin: &str) {
+    crate::waiting::wait_for("the engine is attached", || {
+        let status = by(admin, Request::get("/v2/status")).send(daemon.addr).json();
+        (status["pools"][0]["state"] == "ready").then_some(())
+    });
+}
+
+/// Verifies: ORCH-234
+#[test]
+fn a_client_sees_its_own_tasks_and_an_admin_all() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = with_tokens(&engine, &[("ann", "client"), ("bob", "client"), ("root", "admin")]);
+    let daemon = home.start();
+    wait_ready(&daemon, "root");
+    let submit = |name: &str| {
+        let request = Request::post("/v2/tasks", scripted_task("[[stall_after=1]]").to_string());
+        let request = request.header("Idempotency-Key", "one");
+        let answer = by(name, request).send(daemon.addr);
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        answer.json()["task_id"].as_str().unwrap().to_owned()
+    };
+    // The same key of another client is another key.
+    let (anns, bobs) = (submit("ann"), submit("bob"));
+    assert_ne!(anns, bobs);
+    assert_eq!(submit("ann"), anns);
+    let listed = |name: &str| {
+        let list = by(name, Request::get("/v2/tasks")).send(daemon.addr).json();
+        let ids = list["items"].as_array().unwrap().iter();
+        ids.map(|task| task["task_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("ann"), [&*anns]);
+    assert_eq!(listed("bob"), [&*bobs]);
+    assert_eq!(listed("root"), [&*bobs, &*anns]);
+    let requests = |id: &str| {
+        [
+            Request::get(&format!("/v2/tasks/{id}")),
+            Request::get(&format!("/v2/tasks/{id}/events")),
+            Request::post(&format!("/v2/tasks/{id}/cancel"), ""),
+        ]
+    };
+    for request in requests(&bobs) {
+        let foreign = by("ann", request).send(daemon.addr).expect_error(404, "NOT_FOUND");
+        let unknown = by("ann", Request::get("/v2/tasks/00000000-0000-7000-8000-000000000000"));
+        let unknown = unknown.send(daemon.addr).expect_error(404, "NOT_FOUND");
+        assert_eq!(foreign["message"], unknown["message"], "a foreign task can be told apart");
+    }
+    assert_eq!(by("bob", Request::get(&format!("/v2/tasks/{bobs}"))).send(daemon.addr).status, 200);
+    for (name, id) in [("ann", &anns), ("root", &bobs)] {
+        for request in requests(id) {
+            assert_eq!(by(name, request).open(daemon.addr).status, 200, "{name} at {id}");
+        }
+    }
+}
+
+/// Verifies: ORCH-234
+#[test]
+fn tokens_are_reread_at_a_hangup_and_open_streams_go_on() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = with_tokens(&engine, &[("ann", "client"), ("root", "admin")]);
+    let daemon = home.start();
+    wait_ready(&daemon, "root");
+    let task = Request::post("/v2/tasks", scripted_task("[[stall_after=1]]").to_string());
+    let task = by("ann", task).send(daemon.addr).json();
+    let id = task["task_id"].as_str().unwrap();
+    let get = |name: &str, path: &str| by(name, Request::get(path));
+    let mut stream =
+        EventReader::new(get("ann", &format!("/v2/tasks/{id}/events")).open(daemon.addr));
+    stream.take(2);
+
+    let hang_up = |expected: &str| {
+        let before = home.log().len();
+        daemon.signal(Signal::SIGHUP);
+        crate::waiting::wait_for("the signal is answered", || {
+            home.log()[before..].contains(expected).then_some(())
+        });
+    };
+    let status = |name: &str| get(name, "/v2/tasks").send(daemon.addr).status;
+    // An unfit token leaves all as they were.
+    std::fs::write(home.path().join("root"), "x".repeat(32)).unwrap();
+    std::fs::write(home.path().join("ann"), "short").unwrap();
+    hang_up("reload_refused");
+    assert!(home.log().contains("auth.tokens.ann.file"));
+    assert_eq!((status("root"), status("ann"), status("x")), (200, 200, 401));
+
+    std::fs::write(home.path().join("ann"), "new".repeat(32)).unwrap();
+    hang_up("\"reloaded\"");
+    assert_eq!((status("root"), status("ann"), status("x")), (401, 401, 200));
+    // The new token has the old one's name, and so its tasks.
+    let cancel = Request::post(&format!("/v2/tasks/{id}/cancel"), "");
+    assert_eq!(by("new", cancel).send(daemon.addr).status, 200);
+    assert!(stream.rest().last().unwrap().is_terminal());
+    let log = home.log();
+    assert!(!log.contains(&"new".repeat(32)) && log.contains("token_rotated"), "{log}");
 }

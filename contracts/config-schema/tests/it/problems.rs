@@ -207,3 +207,31 @@ fn a_key_given_twice_is_a_problem() {
     let problems = load(Some(ConfigFile { name: "c.toml", text }), &[], &[]).unwrap_err();
     assert!(problems[0].to_string().starts_with("c.toml:3: this is not TOML"), "{problems:?}");
 }
+
+/// Verifies: ORCH-234, ORCH-282
+#[test]
+fn a_token_needs_scope_and_file_and_a_name_of_its_own() {
+    check(
+        "[auth.tokens.ann]\nscope = 'root'",
+        &[
+            "c.toml:1: `auth.tokens.ann.file`: is missing; give the file that holds the token",
+            "c.toml:2: `auth.tokens.ann.scope` = \"root\": allowed are \"client\", \"admin\", \"node\"",
+        ],
+    );
+    let token = |name: &str| format!("[auth.tokens.{name}]\nscope = 'node'\nfile = '/t'");
+    check(
+        &token("localhost"),
+        &[
+            "c.toml:1: `auth.tokens.localhost` = a section: this name stands for callers without a token; use another",
+        ],
+    );
+    check(
+        &format!("auth.token_file = '/d'\n{}", token("default")),
+        &[
+            "c.toml:2: `auth.tokens.default` = a section: this is the name of the token in auth.token_file; leave one of them out",
+        ],
+    );
+    let text = token("default");
+    let config = load(Some(ConfigFile { name: "c.toml", text: &text }), &[], &[]).unwrap();
+    assert!(config.auth.is_required());
+}

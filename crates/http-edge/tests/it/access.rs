@@ -1,11 +1,27 @@
-use http_edge::{Access, BearerToken, EdgeOptions, WeakToken, check_bind};
+use http_edge::{
+    Access, BearerToken, EdgeOptions, Gate, NamedToken, Scope, TokenSet, UnfitTokens, WeakToken,
+    check_bind,
+};
 
-use crate::running_server::{RunningServer, local};
+use crate::running_server::{Answer, RunningServer, local, send};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
+fn named(name: &str, current: &str, previous: Option<&str>) -> NamedToken {
+    NamedToken {
+        name: name.to_owned(),
+        scope: Scope::Client,
+        current: BearerToken::new(current).unwrap(),
+        previous: previous.map(|text| BearerToken::new(text).unwrap()),
+    }
+}
+
+fn tokens(tokens: Vec<NamedToken>) -> TokenSet {
+    TokenSet::new(tokens).unwrap()
+}
+
 fn guarded() -> EdgeOptions {
-    EdgeOptions::new(Access::Token(BearerToken::new(TOKEN).unwrap()))
+    EdgeOptions::new(Access::Tokens(tokens(vec![named("default", TOKEN, None)])))
 }
 
 /// Verifies: ORCH-236
@@ -133,4 +149,53 @@ fn addresses_beyond_loopback_need_a_token() {
         );
         assert_eq!(check_bind(addr, true), Ok(()));
     }
+}
+
+/// Verifies: ORCH-233
+#[test]
+fn tokens_that_cannot_be_told_apart_are_refused() {
+    let other = "f".repeat(32);
+    let new = TokenSet::new;
+    assert_eq!(new(vec![]).unwrap_err(), UnfitTokens::None);
+    for name in ["localhost", "nobody"] {
+        let taken = UnfitTokens::NameTaken { name: name.to_owned() };
+        assert_eq!(new(vec![named(name, TOKEN, None)]).unwrap_err(), taken);
+    }
+    let same = || UnfitTokens::SameToken { name: "b".to_owned() };
+    let pair = |b| new(vec![named("a", TOKEN, None), b]);
+    assert_eq!(pair(named("b", TOKEN, None)).unwrap_err(), same());
+    assert_eq!(pair(named("b", &other, Some(TOKEN))).unwrap_err(), same());
+    // A previous token that is the current one is no second token.
+    assert!(pair(named("b", &other, Some(&other))).is_ok());
+}
+
+/// Verifies: ORCH-234
+#[tokio::test]
+async fn tokens_are_replaced_on_open_connections_and_names_stay() {
+    let (old, new) = ("o".repeat(32), "n".repeat(32));
+    let gate = Gate::new(Access::Tokens(tokens(vec![
+        named("ann", &old, None),
+        named("bob", TOKEN, None),
+    ])));
+    let server = RunningServer::start(EdgeOptions::new(gate.clone())).await;
+    let mut stream = server.connect().await;
+    let mut who = async |token: &str| {
+        let head = format!(
+            "GET /v2/who HTTP/1.1\nHost: x\nX-Correlation-Id: c\nAuthorization: Bearer {token}"
+        );
+        send(&mut stream, &head, "").await;
+        let answer = Answer::read(&mut stream).await;
+        (answer.status, answer.body.starts_with("ann ") as u8)
+    };
+    assert_eq!(who(&old).await, (200, 1));
+    assert_eq!(who(&new).await, (401, 0));
+    gate.replace_tokens(tokens(vec![named("ann", &new, Some(&old))])).unwrap();
+    assert_eq!(who(&old).await, (200, 1));
+    assert_eq!(who(&new).await, (200, 1));
+    assert_eq!(who(TOKEN).await, (401, 0));
+    gate.replace_tokens(tokens(vec![named("ann", &new, None)])).unwrap();
+    assert_eq!(who(&old).await, (401, 0));
+    assert_eq!(who(&new).await, (200, 1));
+    let open = Gate::new(Access::Local);
+    assert!(open.replace_tokens(tokens(vec![named("ann", &new, None)])).is_err());
 }

@@ -11,4 +11,6 @@ mod problems;
 #[cfg(test)]
 mod running_server;
 #[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod shutdown;

@@ -20,7 +20,8 @@ pub(crate) struct RunningServer {
 }
 
 pub(crate) fn local() -> EdgeOptions {
-    EdgeOptions::new(Access::Local { allowed_origins: vec!["http://app.example:3000".to_owned()] })
+    let allowed_origins = vec!["http://app.example:3000".to_owned()];
+    EdgeOptions { allowed_origins, ..EdgeOptions::new(Access::Local) }
 }
 
 impl RunningServer {

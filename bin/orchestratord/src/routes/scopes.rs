@@ -1,0 +1,24 @@
+use http_edge::{Needs, RouteNeeds, Scope};
+
+/// What each route asks of whoever calls it (ORCH-234). A route that is not here is for admins only, and
+/// a test says that it is missing.
+pub(super) const SCOPES: &[RouteNeeds] = &[
+    RouteNeeds::all("/healthz", Needs::Nothing),
+    RouteNeeds::all("/readyz", Needs::Nothing),
+    admin("/v2/status"),
+    client("/v2/tasks"),
+    client("/v2/tasks/{id}"),
+    client("/v2/tasks/{id}/cancel"),
+    client("/v2/tasks/{id}/events"),
+    client("/v1/models"),
+    client("/v1/models/{*id}"),
+    client("/v1/chat/completions"),
+];
+
+const fn client(path: &'static str) -> RouteNeeds {
+    RouteNeeds::all(path, Needs::Scope(Scope::Client))
+}
+
+const fn admin(path: &'static str) -> RouteNeeds {
+    RouteNeeds::all(path, Needs::Scope(Scope::Admin))
+}
