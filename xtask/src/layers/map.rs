@@ -39,6 +39,7 @@ impl LayerMap {
             "catalog-core",
             "client",
             "critics",
+            "critic-executor",
             "fetch",
             "http-edge",
             "model-provisioner",

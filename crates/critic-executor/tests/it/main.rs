@@ -1,0 +1,4 @@
+//! Tests of critic-executor through its public interface.
+
+#[cfg(test)]
+mod values;
