@@ -11,6 +11,9 @@ pub struct Entry {
     pub id: CatalogId,
     /// Where it came from, as it was asked for; a remote model's own id.
     pub source_ref: String,
+    /// The same with everything fixed that may move, such as a branch; none where nothing may.
+    #[serde(default)]
+    pub resolved_ref: Option<String>,
     /// Its files, the one to open first; none for a remote model.
     pub files: Vec<EntryFile>,
     /// All files together, in bytes; 0 for a remote model.
@@ -23,8 +26,26 @@ pub struct Entry {
     pub quant: Option<String>,
     /// The longest context that the model was made for, in tokens.
     pub ctx_max: Option<u64>,
+    /// What a token of context costs in memory, in bytes, with keys and values of 16 bits.
+    #[serde(default)]
+    pub kv_bytes_per_token: Option<u64>,
     /// Whether new tasks may use it.
     pub state: EntryState,
+    /// When tasks of a retired model that still live are ended, in milliseconds since 1970.
+    #[serde(default)]
+    pub retire_at_ms: Option<u64>,
+    /// Words of whoever registered it.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Signatures as they were given; none of them was checked.
+    #[serde(default)]
+    pub signatures: Vec<Signature>,
+    /// What the model is made of, as it was given.
+    #[serde(default)]
+    pub sbom: Option<Sbom>,
+    /// Whether somebody said which digest to expect.
+    #[serde(default)]
+    pub is_pinned: bool,
     /// When all bytes were last read and checked, in milliseconds since 1970; none for a remote model.
     pub verified_at_ms: Option<u64>,
     /// What that check said.
@@ -33,6 +54,24 @@ pub struct Entry {
     pub out_of_service: Option<String>,
     /// When it was registered, in milliseconds since 1970.
     pub created_at_ms: u64,
+}
+
+/// A signature, recorded and not checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// What kind it is, such as `minisign`.
+    pub scheme: String,
+    /// The signature itself, or where it is.
+    pub value: String,
+}
+
+/// A list of what a model is made of, recorded and not read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sbom {
+    /// Its format, such as `cyclonedx`.
+    pub format: String,
+    /// The list itself, or where it is.
+    pub value: String,
 }
 
 /// One file of a model, as it was when it was verified.
@@ -62,8 +101,11 @@ pub enum EntryState {
 pub enum VerifyResult {
     /// All bytes were read and have the digest that was expected.
     Pass,
-    /// All bytes were read; nobody said which digest to expect.
+    /// All bytes were read, but something was missing that is asked for: the digest to expect, or a
+    /// signature where the policy wants one.
     Warn,
+    /// The bytes are not those that were registered, or cannot be read.
+    Fail,
     /// They cannot be read: an attached engine holds them.
     Unverified,
 }
@@ -73,6 +115,8 @@ pub enum VerifyResult {
 pub struct LocalModel {
     /// The reference it came from.
     pub source_ref: String,
+    /// As in [`Entry`].
+    pub resolved_ref: Option<String>,
     /// The file to open first.
     pub first: EntryFile,
     /// Any more files.
@@ -85,6 +129,8 @@ pub struct LocalModel {
     pub quant: Option<String>,
     /// As in [`Entry`].
     pub ctx_max: Option<u64>,
+    /// As in [`Entry`].
+    pub kv_bytes_per_token: Option<u64>,
     /// Whether the digest was the expected one (`Pass`), or none was expected (`Warn`).
     pub verify_result: VerifyResult,
 }
@@ -98,13 +144,20 @@ impl Entry {
         Self {
             id: CatalogId::Digest(content_digest(&files)),
             source_ref: model.source_ref,
+            resolved_ref: model.resolved_ref,
             size_bytes: files.iter().map(|file| file.stamp.size_bytes).sum(),
             files,
             format: model.format,
             architecture: model.architecture,
             quant: model.quant,
             ctx_max: model.ctx_max,
+            kv_bytes_per_token: model.kv_bytes_per_token,
             state: EntryState::Active,
+            retire_at_ms: None,
+            tags: Vec::new(),
+            signatures: Vec::new(),
+            sbom: None,
+            is_pinned: model.verify_result == VerifyResult::Pass,
             verified_at_ms: Some(now_ms),
             verify_result: model.verify_result,
             out_of_service: None,
@@ -132,7 +185,14 @@ impl Entry {
             architecture: None,
             quant: None,
             ctx_max,
+            resolved_ref: None,
+            kv_bytes_per_token: None,
             state: EntryState::Active,
+            retire_at_ms: None,
+            tags: Vec::new(),
+            signatures: Vec::new(),
+            sbom: None,
+            is_pinned: false,
             verified_at_ms: None,
             verify_result: VerifyResult::Unverified,
             out_of_service: None,

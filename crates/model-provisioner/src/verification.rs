@@ -13,6 +13,10 @@ use crate::{Untrusted, progress::Steps};
 /// How much is read at a time, in bytes.
 pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
+/// Size of an element of keys and values that `kv_bytes_per_token` is told for: 16 bits, what engines keep
+/// them in where nobody says otherwise.
+const KV_ELEMENT_BYTES: u64 = 2;
+
 /// Why a file was not verified.
 pub(crate) enum VerifyError {
     File(io::Error),
@@ -66,6 +70,7 @@ pub(crate) fn describe(
     let stamp = FileStamp::of(&file.metadata()?);
     Ok(LocalModel {
         source_ref,
+        resolved_ref: None,
         first: EntryFile { path: path.to_owned(), sha256, stamp },
         others: Vec::new(),
         format: Some("gguf".to_owned()),
@@ -73,6 +78,7 @@ pub(crate) fn describe(
         quant: header.quantization().map(str::to_owned),
         // Not every architecture has one.
         ctx_max: header.context_length().ok().map(u64::from),
+        kv_bytes_per_token: header.kv_bytes_per_token(KV_ELEMENT_BYTES).ok(),
         verify_result: if was_expected { VerifyResult::Pass } else { VerifyResult::Warn },
     })
 }

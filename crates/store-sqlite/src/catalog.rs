@@ -1,77 +1,113 @@
 use async_trait::async_trait;
-use catalog_core::{Alias, CatalogId, CatalogRecords, CatalogStore, Entry, EntryState, StoreError};
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use catalog_core::{
+    Alias, CatalogId, CatalogRecords, CatalogStore, Change, Commit, Entry, StoreError,
+};
+use rusqlite::{Connection, TransactionBehavior, params_from_iter};
 
 use crate::SqliteStore;
 
 /// The names of an action in errors.
 const READ: &str = "read the models";
-const PUT: &str = "keep a model";
-const SET_ALIAS: &str = "set the name of a model";
-const REMOVE_ALIAS: &str = "remove the name of a model";
-const SET_STATE: &str = "change the state of a model";
+const COMMIT: &str = "change the models";
 
 /// Entries are rows of JSON under their ids. A row that cannot be read is an error, never left out: what
 /// it was would be lost with the next write.
 #[async_trait]
 impl CatalogStore for SqliteStore {
     async fn load(&self) -> Result<CatalogRecords, StoreError> {
-        let (entries, aliases) =
-            self.read(read_rows).await.map_err(|fault| StoreError::new(READ, fault))?;
+        let rows = self.read(read_rows).await.map_err(|fault| StoreError::new(READ, fault))?;
         let damaged = |error: Damage| StoreError::new(READ, error);
-        let entries: Result<Vec<Entry>, Damage> = entries.into_iter().map(parse_entry).collect();
-        let aliases: Result<Vec<_>, Damage> = aliases.into_iter().map(parse_alias).collect();
+        let entries: Result<Vec<Entry>, Damage> =
+            rows.entries.into_iter().map(parse_entry).collect();
+        let aliases: Result<Vec<_>, Damage> = rows.aliases.into_iter().map(parse_alias).collect();
         let mut entries = entries.map_err(damaged)?;
         entries.sort_unstable_by(|a, b| a.id.cmp(&b.id)); // ids have another order than their texts
-        Ok(CatalogRecords { entries, aliases: aliases.map_err(damaged)? })
+        let revision = rows.revision;
+        Ok(CatalogRecords { revision, entries, aliases: aliases.map_err(damaged)? })
     }
 
-    async fn put(&self, entry: &Entry, aliases: &[Alias]) -> Result<(), StoreError> {
-        let id = entry.id.to_string();
-        let json = serde_json::to_string(entry).map_err(|error| StoreError::new(PUT, error))?;
-        let aliases = aliases.to_vec();
-        let written = self.run(move |connection| {
-            let transaction = connection.transaction()?;
-            put_entry(&transaction, &id, &json)?;
-            for alias in &aliases {
-                put_alias(&transaction, alias, &id)?;
+    async fn revision(&self) -> Result<u64, StoreError> {
+        self.read(|connection| revision(connection))
+            .await
+            .map_err(|fault| StoreError::new(READ, fault))
+    }
+
+    async fn commit(&self, revision: u64, changes: Vec<Change>) -> Result<Commit, StoreError> {
+        let rows: Result<Vec<Row>, _> = changes.iter().map(row).collect();
+        let rows = rows.map_err(|error| StoreError::new(COMMIT, error))?;
+        let written = self.run(move |connection| write(connection, revision, &rows));
+        written.await.map_err(|fault| StoreError::new(COMMIT, fault))
+    }
+}
+
+/// A change in texts.
+enum Row {
+    Put { id: String, json: String },
+    Remove { id: String },
+    SetAlias { alias: String, id: String },
+    RemoveAlias { alias: String },
+}
+
+fn row(change: &Change) -> Result<Row, serde_json::Error> {
+    Ok(match change {
+        Change::Put(entry) => {
+            Row::Put { id: entry.id.to_string(), json: serde_json::to_string(entry)? }
+        }
+        Change::Remove(id) => Row::Remove { id: id.to_string() },
+        Change::SetAlias(alias, id) => {
+            Row::SetAlias { alias: alias.to_string(), id: id.to_string() }
+        }
+        Change::RemoveAlias(alias) => Row::RemoveAlias { alias: alias.to_string() },
+    })
+}
+
+fn write(
+    connection: &mut Connection,
+    expected: u64,
+    rows: &[Row],
+) -> Result<Commit, rusqlite::Error> {
+    // Taken at once, so that nobody else writes between the look at the revision and the end.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if revision(&transaction)? != expected {
+        return Ok(Commit::Outdated);
+    }
+    let run = |sql: &str, texts: &[&String]| {
+        transaction.prepare_cached(sql)?.execute(params_from_iter(texts)).map(drop)
+    };
+    for row in rows {
+        match row {
+            Row::Put { id, json } => run(
+                "INSERT INTO catalog_entries (id, entry) VALUES (?1, ?2) \
+                 ON CONFLICT (id) DO UPDATE SET entry = excluded.entry",
+                &[id, json],
+            )?,
+            Row::Remove { id } => {
+                run("DELETE FROM catalog_aliases WHERE entry_id = ?1", &[id])?;
+                run("DELETE FROM catalog_entries WHERE id = ?1", &[id])?;
             }
-            transaction.commit()
-        });
-        written.await.map_err(|fault| StoreError::new(PUT, fault))
+            // The foreign key refuses an id that no entry has.
+            Row::SetAlias { alias, id } => run(
+                "INSERT INTO catalog_aliases (alias, entry_id) VALUES (?1, ?2) \
+                 ON CONFLICT (alias) DO UPDATE SET entry_id = excluded.entry_id",
+                &[alias, id],
+            )?,
+            Row::RemoveAlias { alias } => {
+                run("DELETE FROM catalog_aliases WHERE alias = ?1", &[alias])?;
+            }
+        }
     }
+    let revision = expected + 1;
+    transaction
+        .prepare_cached("UPDATE catalog_revision SET revision = ?1")?
+        .execute([i64::try_from(revision).unwrap_or(i64::MAX)])?;
+    transaction.commit()?;
+    Ok(Commit::Done { revision })
+}
 
-    async fn set_alias(&self, alias: &Alias, id: &CatalogId) -> Result<(), StoreError> {
-        let (alias, id) = (alias.clone(), id.to_string());
-        // The foreign key refuses an id that no entry has.
-        let written = self.run(move |connection| put_alias(connection, &alias, &id));
-        written.await.map_err(|fault| StoreError::new(SET_ALIAS, fault))
-    }
-
-    async fn remove_alias(&self, alias: &Alias) -> Result<(), StoreError> {
-        let alias = alias.clone();
-        let written = self.run(move |connection| {
-            let sql = "DELETE FROM catalog_aliases WHERE alias = ?1";
-            connection.prepare_cached(sql)?.execute([alias.as_str()]).map(drop)
-        });
-        written.await.map_err(|fault| StoreError::new(REMOVE_ALIAS, fault))
-    }
-
-    async fn set_state(&self, id: &CatalogId, state: EntryState) -> Result<(), StoreError> {
-        let id = id.to_string();
-        let changed = self.run(move |connection| {
-            let transaction = connection.transaction()?;
-            let Some(json) = entry_json(&transaction, &id)? else { return Ok(Err(no_entry())) };
-            let json = match with_state(&json, state) {
-                Ok(json) => json,
-                Err(error) => return Ok(Err(error.into())),
-            };
-            put_entry(&transaction, &id, &json)?;
-            transaction.commit().map(Ok)
-        });
-        let outcome = changed.await.map_err(|fault| StoreError::new(SET_STATE, fault))?;
-        outcome.map_err(|error: Damage| StoreError::new(SET_STATE, error))
-    }
+fn revision(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    let sql = "SELECT revision FROM catalog_revision";
+    let number: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    u64::try_from(number).map_err(|_negative| rusqlite::Error::IntegralValueOutOfRange(0, number))
 }
 
 /// What is wrong with records, rather than with reading them.
@@ -80,21 +116,25 @@ type Damage = Box<dyn std::error::Error + Send + Sync>;
 /// Two columns of text.
 type Pair = (String, String);
 
-fn no_entry() -> Damage {
-    "there is no such entry".into()
+/// Everything, in texts.
+struct Rows {
+    revision: u64,
+    entries: Vec<Pair>,
+    aliases: Vec<Pair>,
 }
 
-fn read_rows(connection: &Connection) -> Result<(Vec<Pair>, Vec<Pair>), rusqlite::Error> {
-    // One transaction, so that both tables are of the same moment.
+fn read_rows(connection: &Connection) -> Result<Rows, rusqlite::Error> {
+    // One transaction, so that all tables are of the same moment.
     let transaction = connection.unchecked_transaction()?;
     let pairs = |sql: &str| -> Result<Vec<Pair>, rusqlite::Error> {
-        let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let pair = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         transaction.prepare_cached(sql)?.query_map([], pair)?.collect()
     };
     let entries = pairs("SELECT id, entry FROM catalog_entries")?;
     let aliases = pairs("SELECT alias, entry_id FROM catalog_aliases ORDER BY alias")?;
+    let revision = revision(&transaction)?;
     transaction.finish()?;
-    Ok((entries, aliases))
+    Ok(Rows { revision, entries, aliases })
 }
 
 fn parse_entry((id, json): Pair) -> Result<Entry, Damage> {
@@ -108,26 +148,4 @@ fn parse_entry((id, json): Pair) -> Result<Entry, Damage> {
 
 fn parse_alias((alias, id): Pair) -> Result<(Alias, CatalogId), Damage> {
     Ok((alias.parse()?, id.parse()?))
-}
-
-fn put_entry(transaction: &Transaction<'_>, id: &str, json: &str) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO catalog_entries (id, entry) VALUES (?1, ?2) \
-               ON CONFLICT (id) DO UPDATE SET entry = excluded.entry";
-    transaction.prepare_cached(sql)?.execute(params![id, json]).map(drop)
-}
-
-fn put_alias(connection: &Connection, alias: &Alias, id: &str) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO catalog_aliases (alias, entry_id) VALUES (?1, ?2) \
-               ON CONFLICT (alias) DO UPDATE SET entry_id = excluded.entry_id";
-    connection.prepare_cached(sql)?.execute(params![alias.as_str(), id]).map(drop)
-}
-
-fn entry_json(connection: &Connection, id: &str) -> Result<Option<String>, rusqlite::Error> {
-    let sql = "SELECT entry FROM catalog_entries WHERE id = ?1";
-    connection.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()
-}
-
-fn with_state(json: &str, state: EntryState) -> Result<String, serde_json::Error> {
-    let entry: Entry = serde_json::from_str(json)?;
-    serde_json::to_string(&Entry { state, ..entry })
 }

@@ -1,7 +1,8 @@
-//! Records in SQLite: tasks, idempotency, catalog index.
+//! Records in SQLite: tasks, idempotency, catalog index, operations.
 //!
 //! [`SqliteStore`] keeps all of them in one file. Each port that it implements is a feature: `journal` is
-//! `orchestrator::Journal`, `catalog` is `catalog_core::CatalogStore`.
+//! `orchestrator::Journal`, `catalog` is `catalog_core::CatalogStore`, `operations` is
+//! `operations::OperationStore`.
 //! [`DataDir`] is the directory around it, which one process at a time may hold.
 //!
 //! What holds:
@@ -12,8 +13,8 @@
 //! - after an fsync failed, every write fails: what is on the device is not known any more;
 //! - a file of a newer schema is left alone; one of an older schema is copied beside itself first.
 
-#[cfg(not(any(feature = "catalog", feature = "journal")))]
-compile_error!("a store without a port keeps nothing: enable `catalog` or `journal`");
+#[cfg(not(any(feature = "catalog", feature = "journal", feature = "operations")))]
+compile_error!("a store without a port keeps nothing: enable `catalog`, `journal` or `operations`");
 
 #[cfg(feature = "catalog")]
 mod catalog;
@@ -22,6 +23,8 @@ mod fault;
 #[cfg(feature = "journal")]
 mod journal;
 mod open;
+#[cfg(feature = "operations")]
+mod operations;
 mod options;
 mod reader;
 mod schema;

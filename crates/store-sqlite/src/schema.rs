@@ -9,12 +9,15 @@ use crate::open::OpenError;
 const APPLICATION_ID: i32 = 0x4F52_4348;
 
 /// The newest schema.
-const NEWEST: u32 = 2;
+const NEWEST: u32 = 3;
 
 /// All changes of the schema, in order; a file's `user_version` counts those that it has. They do not
 /// depend on features, so that a file may be opened with others of them later.
-const MIGRATIONS: [&str; NEWEST as usize] =
-    [include_str!("schema/1_journal.sql"), include_str!("schema/2_catalog.sql")];
+const MIGRATIONS: [&str; NEWEST as usize] = [
+    include_str!("schema/1_journal.sql"),
+    include_str!("schema/2_catalog.sql"),
+    include_str!("schema/3_operations.sql"),
+];
 
 /// Looks whether the file is one that this store may use, without changing it. Returns its version.
 pub(crate) fn check(connection: &Connection, path: &Utf8Path) -> Result<usize, OpenError> {

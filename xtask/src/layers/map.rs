@@ -43,6 +43,7 @@ impl LayerMap {
             "fetch",
             "http-edge",
             "model-provisioner",
+            "operations",
             "orchestrator",
             "prompt",
         ];
@@ -50,7 +51,7 @@ impl LayerMap {
             ("engine-candle", Layer::Technology(&["adapter-host"])),
             ("engine-openai", Layer::Technology(&["adapter-host"])),
             ("event-log", Layer::Technology(&["orchestrator"])),
-            ("store-sqlite", Layer::Technology(&["catalog-core", "orchestrator"])),
+            ("store-sqlite", Layer::Technology(&["catalog-core", "operations", "orchestrator"])),
         ];
         let others = [("testkit", Layer::Testkit), ("xtask", Layer::Xtask)];
         let decisions = decisions.map(|name| (name, Layer::Decision));

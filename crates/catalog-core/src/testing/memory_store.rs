@@ -5,7 +5,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use crate::{Alias, CatalogId, CatalogRecords, CatalogStore, Entry, EntryState, StoreError};
+use crate::{Alias, CatalogId, CatalogRecords, CatalogStore, Change, Commit, Entry, StoreError};
 
 /// Keeps the records in memory, as long as it lives.
 #[derive(Default)]
@@ -13,8 +13,9 @@ pub struct MemoryStore {
     records: Mutex<Records>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Records {
+    revision: u64,
     entries: BTreeMap<CatalogId, Entry>,
     aliases: BTreeMap<Alias, CatalogId>,
 }
@@ -30,37 +31,44 @@ impl CatalogStore for MemoryStore {
     async fn load(&self) -> Result<CatalogRecords, StoreError> {
         let records = self.records();
         Ok(CatalogRecords {
+            revision: records.revision,
             entries: records.entries.values().cloned().collect(),
             aliases: records.aliases.clone().into_iter().collect(),
         })
     }
 
-    async fn put(&self, entry: &Entry, aliases: &[Alias]) -> Result<(), StoreError> {
+    async fn revision(&self) -> Result<u64, StoreError> {
+        Ok(self.records().revision)
+    }
+
+    async fn commit(&self, revision: u64, changes: Vec<Change>) -> Result<Commit, StoreError> {
         let mut records = self.records();
-        records.entries.insert(entry.id.clone(), entry.clone());
-        records.aliases.extend(aliases.iter().map(|alias| (alias.clone(), entry.id.clone())));
-        Ok(())
-    }
-
-    async fn set_alias(&self, alias: &Alias, id: &CatalogId) -> Result<(), StoreError> {
-        let mut records = self.records();
-        if !records.entries.contains_key(id) {
-            return Err(StoreError::new("set an alias", "there is no such entry"));
+        if records.revision != revision {
+            return Ok(Commit::Outdated);
         }
-        records.aliases.insert(alias.clone(), id.clone());
-        Ok(())
-    }
-
-    async fn remove_alias(&self, alias: &Alias) -> Result<(), StoreError> {
-        self.records().aliases.remove(alias);
-        Ok(())
-    }
-
-    async fn set_state(&self, id: &CatalogId, state: EntryState) -> Result<(), StoreError> {
-        match self.records().entries.get_mut(id) {
-            Some(entry) => entry.state = state,
-            None => return Err(StoreError::new("change a state", "there is no such entry")),
+        let mut next = records.clone();
+        for change in changes {
+            match change {
+                Change::Put(entry) => {
+                    next.entries.insert(entry.id.clone(), *entry);
+                }
+                Change::Remove(id) => {
+                    next.entries.remove(&id);
+                    next.aliases.retain(|_, target| *target != id);
+                }
+                Change::SetAlias(alias, id) => {
+                    if !next.entries.contains_key(&id) {
+                        return Err(StoreError::new("set an alias", "there is no such entry"));
+                    }
+                    next.aliases.insert(alias, id);
+                }
+                Change::RemoveAlias(alias) => {
+                    next.aliases.remove(&alias);
+                }
+            }
         }
-        Ok(())
+        next.revision += 1;
+        *records = next;
+        Ok(Commit::Done { revision: revision + 1 })
     }
 }

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use catalog_core::{
-    Alias, Catalog, CatalogError, CatalogLimits, CatalogStore, Entry, EntryState, ResolveError,
-    TakenAlias,
+    Alias, Catalog, CatalogError, CatalogLimits, CatalogStore, Entry, EntryState, Precondition,
+    ResolveError, TakenAlias,
     testing::{MemoryStore, sample_entry},
 };
 
@@ -41,11 +41,11 @@ async fn a_retired_model_takes_no_new_tasks() {
     let (_, catalog) = empty().await;
     let entry =
         catalog.register(sample_entry(1), &[alias("chat")], TakenAlias::Move).await.unwrap();
-    catalog.set_state(&entry.id, EntryState::Retired).await.unwrap();
+    catalog.set_state(&entry.id, EntryState::Retired, None, &Precondition::Any).await.unwrap();
     assert_eq!(catalog.resolve("chat"), Err(ResolveError::Retired { id: entry.id.clone() }));
     catalog.register(sample_entry(1), &[], TakenAlias::Move).await.unwrap();
     assert!(catalog.resolve("chat").is_err(), "verifying it again does not bring it back");
-    catalog.set_state(&entry.id, EntryState::Active).await.unwrap();
+    catalog.set_state(&entry.id, EntryState::Active, None, &Precondition::Any).await.unwrap();
     assert!(catalog.resolve("chat").is_ok());
 }
 
@@ -63,9 +63,9 @@ async fn an_alias_points_to_one_model_and_can_move() {
 
     let again = Catalog::open(store, CatalogLimits::default()).await.unwrap();
     assert_eq!(again.list(), catalog.list(), "the store holds what is seen");
-    catalog.remove_alias(&alias("chat")).await.unwrap();
+    catalog.remove_alias(&alias("chat"), &Precondition::Any).await.unwrap();
     assert!(catalog.resolve("chat").is_err());
-    let missing = catalog.remove_alias(&alias("chat")).await;
+    let missing = catalog.remove_alias(&alias("chat"), &Precondition::Any).await;
     assert!(matches!(missing, Err(CatalogError::UnknownAlias { .. })));
 }
 

@@ -15,12 +15,14 @@ fn entry_of(path: &Utf8Path) -> Entry {
     };
     let model = LocalModel {
         source_ref: format!("file:{path}"),
+        resolved_ref: None,
         first,
         others: Vec::new(),
         format: None,
         architecture: None,
         quant: None,
         ctx_max: None,
+        kv_bytes_per_token: None,
         verify_result: VerifyResult::Warn,
     };
     Entry::local(model, 0)

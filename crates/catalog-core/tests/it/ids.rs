@@ -66,6 +66,8 @@ fn the_same_content_has_the_same_id_wherever_it_lies() {
             architecture: None,
             quant: None,
             ctx_max: None,
+            kv_bytes_per_token: None,
+            resolved_ref: None,
             verify_result: catalog_core::VerifyResult::Warn,
         };
         Entry::local(model, 0).id

@@ -12,3 +12,7 @@ mod ids;
 mod references;
 #[cfg(test)]
 mod store_contract;
+#[cfg(test)]
+mod trust;
+#[cfg(test)]
+mod versions;

@@ -1,6 +1,6 @@
 use std::fs;
 
-use catalog_core::{Catalog, CatalogLimits, EntryState, testing::MemoryStore};
+use catalog_core::{Catalog, CatalogLimits, EntryState, Precondition, testing::MemoryStore};
 use model_provisioner::Provisioner;
 
 use crate::world::{Index, REFERENCE, World, digest, model};
@@ -52,7 +52,11 @@ async fn a_retired_model_stays_retired() {
     let index = Index::with_model(&model("one")).await;
     let world = World::new(std::slice::from_ref(&index.url)).await;
     let entry = world.ensure(REFERENCE, None).await.unwrap();
-    world.catalog.set_state(&entry.id, EntryState::Retired).await.unwrap();
+    world
+        .catalog
+        .set_state(&entry.id, EntryState::Retired, None, &Precondition::Any)
+        .await
+        .unwrap();
     let again = world.ensure_as(REFERENCE, None, &["tiny"]).await.unwrap();
     assert_eq!(again.state, EntryState::Retired);
     assert!(world.catalog.resolve("tiny").is_err());

@@ -1,6 +1,9 @@
 //! Tests of the store through its ports.
 
 #[cfg(test)]
+#[cfg(feature = "catalog")]
+mod catalog;
+#[cfg(test)]
 mod child;
 #[cfg(test)]
 mod data_dir;
@@ -19,6 +22,9 @@ mod idempotency;
 #[cfg(test)]
 #[cfg(feature = "journal")]
 mod listing;
+#[cfg(test)]
+#[cfg(feature = "operations")]
+mod operations;
 #[cfg(test)]
 #[cfg(feature = "journal")]
 mod round_trip;

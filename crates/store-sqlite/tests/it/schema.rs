@@ -38,7 +38,8 @@ fn an_older_schema_is_copied_and_then_migrated() {
     let connection = Connection::open(&path).unwrap();
     connection
         .execute_batch(
-            "DROP TABLE catalog_aliases; DROP TABLE catalog_entries; PRAGMA user_version = 1;
+            "DROP TABLE catalog_aliases; DROP TABLE catalog_entries; DROP TABLE operations;
+             DROP TABLE catalog_revision; PRAGMA user_version = 1;
              INSERT INTO notes (name, value) VALUES ('kept', 'yes');",
         )
         .unwrap();
