@@ -202,6 +202,9 @@ impl ModelDirectory for Models {
                 None => Err(self.unknown(model)),
             },
             Err(ResolveError::Retired { id }) => Err(ModelRefusal::Retired(id.to_string())),
+            Err(ResolveError::Untrusted { id, source }) => {
+                Err(ModelRefusal::Untrusted { model: id.to_string(), reason: source.to_string() })
+            }
             Err(ResolveError::OutOfService { id, reason }) => Err(ModelRefusal::NotAvailable {
                 model: id.to_string(),
                 missing: reason,

@@ -77,11 +77,20 @@ impl Ending {
         Self { state: TaskState::Expired, ..Self::failed(error, Outcome::Expired, usage) }
     }
 
+    /// The task's model was retired, and the time that its tasks were left is over.
+    pub(crate) fn retired(live: &LiveTask, usage: Counted) -> Self {
+        let message = "the task's model was retired, and its tasks had until now";
+        Self::expired(task_error(live, ErrorCode::ModelDeprecated, message), usage)
+    }
+
     /// What the scheduler says of a task that has no attempt.
     pub(crate) fn by_scheduler(live: &LiveTask, by: EndedBy) -> Self {
         let error = |code, message: &str| task_error(live, code, message);
         let usage = Counted::default();
         let ending = match by {
+            EndedBy::Cancel if live.stop_reason() == Some(StopReason::Retired) => {
+                Self::retired(live, usage)
+            }
             EndedBy::Cancel => {
                 let is_abandoned = live.stop_reason() == Some(StopReason::Abandoned);
                 Self::canceled(usage, is_abandoned)

@@ -37,6 +37,8 @@ pub(crate) enum StopReason {
     /// As `Cancel`, because nobody listens any more.
     Abandoned,
     Deadline,
+    /// Its model was retired, and the time that its tasks were left is over.
+    Retired,
     /// The daemon ends; the task goes on with the next one.
     Shutdown,
 }

@@ -48,6 +48,9 @@ pub enum ModelRefusal {
     Unknown(String),
     #[error("model `{0}` is retired")]
     Retired(String),
+    /// Known, but the trust policy does not let it be used.
+    #[error("model `{model}` is not to be trusted: {reason}")]
+    Untrusted { model: String, reason: String },
     /// Known, but something is missing.
     #[error("model `{model}` is not available: {missing}")]
     NotAvailable {

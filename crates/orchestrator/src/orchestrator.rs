@@ -125,6 +125,30 @@ impl Orchestrator {
         Ok(self.task(id).await?.0.state)
     }
 
+    /// Tasks of a model that have not ended, admitted by its catalog id.
+    #[must_use]
+    pub fn live_tasks_of(&self, model_id: &str) -> Vec<TaskId> {
+        let live = self.shared.all_live();
+        live.iter().filter(|live| live.spec.model_id == model_id).map(|live| live.id).collect()
+    }
+
+    /// Pools that hold a model, or are told to.
+    #[must_use]
+    pub fn pools_of(&self, model_id: &str) -> Vec<Arc<PoolFacts>> {
+        self.shared.pools.serving(model_id)
+    }
+
+    /// Ends all tasks of a retired model: `expired`, with `MODEL_DEPRECATED`. Returns how many there were;
+    /// each of them ends soon after.
+    pub fn end_tasks_of(&self, model_id: &str) -> usize {
+        let mut live = self.shared.all_live();
+        live.retain(|live| live.spec.model_id == model_id);
+        for live in &live {
+            self.shared.cancel(live, StopReason::Retired);
+        }
+        live.len()
+    }
+
     /// Subscribes to a task's events behind `after`.
     ///
     /// # Errors

@@ -105,6 +105,7 @@ impl Refusal {
             Self::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
             Self::Model(ModelRefusal::Unknown(_)) => ErrorCode::ModelNotFound,
             Self::Model(ModelRefusal::Retired(_)) => ErrorCode::ModelDeprecated,
+            Self::Model(ModelRefusal::Untrusted { .. }) => ErrorCode::UntrustedArtifact,
             Self::Model(ModelRefusal::NotAvailable { .. })
             | Self::NoPool { .. }
             | Self::PoolUnheard { .. } => ErrorCode::ModelNotAvailable,

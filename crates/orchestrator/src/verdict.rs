@@ -59,6 +59,7 @@ pub(crate) fn stopped_ending(live: &LiveTask, usage: Counted) -> Option<Ending> 
             let message = "the task's deadline passed while it ran";
             Some(Ending::expired(task_error(live, ErrorCode::DeadlineExceeded, message), usage))
         }
+        StopReason::Retired => Some(Ending::retired(live, usage)),
         StopReason::Shutdown => None,
     }
 }

@@ -27,9 +27,7 @@ impl CatalogStore for SqliteStore {
     }
 
     async fn revision(&self) -> Result<u64, StoreError> {
-        self.read(|connection| revision(connection))
-            .await
-            .map_err(|fault| StoreError::new(READ, fault))
+        self.read(revision).await.map_err(|fault| StoreError::new(READ, fault))
     }
 
     async fn commit(&self, revision: u64, changes: Vec<Change>) -> Result<Commit, StoreError> {

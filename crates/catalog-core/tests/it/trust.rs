@@ -51,7 +51,7 @@ fn what_is_required_refuses_only_where_the_policy_is_strict() {
     let all = TrustPolicy { require_signature: true, ..TrustPolicy::default() };
     assert_eq!(all.check("file:/x", false, &[]), Ok(()));
     assert!(all.asks_more(true) && !TrustPolicy::default().asks_more(true));
-    let strict = TrustPolicy { is_strict: true, ..all.clone() };
+    let strict = TrustPolicy { is_strict: true, ..all };
     assert_eq!(strict.check("file:/x", false, &[]), Err(Distrust::NoDigest));
     assert_eq!(strict.check("file:/x", true, &[]), Err(Distrust::NoSignature));
     let unchecked = Distrust::UncheckedSignature { scheme: "minisign".to_owned() };

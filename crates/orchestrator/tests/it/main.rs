@@ -27,6 +27,8 @@ mod reading;
 #[cfg(test)]
 mod restart;
 #[cfg(test)]
+mod retiring;
+#[cfg(test)]
 mod seam;
 #[cfg(test)]
 mod shutdown;
