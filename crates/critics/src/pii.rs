@@ -6,6 +6,8 @@ mod phone;
 
 use std::ops::Range;
 
+use serde::Serialize;
+
 /// Personal data found in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PiiMatch {
@@ -16,7 +18,8 @@ pub struct PiiMatch {
 }
 
 /// Kinds of personal data that are recognised by their form and, where they have one, their check digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PiiKind {
     /// An e-mail address.
     Email,

@@ -1,7 +1,9 @@
 use std::{borrow::Cow, ops::Range};
 
+use serde::Serialize;
+
 /// Differences between two texts that a search looks past.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 pub struct Folding {
     /// Upper and lower case, by Unicode's simple rules: `STRASSE` is not `straße`, `Σ` is `σ`.
     pub case: bool,
