@@ -5,7 +5,7 @@ use anyhow::{Context as _, bail};
 use catalog_core::{Catalog, CatalogLimits};
 use config_schema::{Config, Pool, TokenSync};
 use event_log::{LogOptions, SegmentLog};
-use http_edge::{EdgeLimits, EdgeOptions, Gate};
+use http_edge::{EdgeLimits, EdgeOptions};
 use model_provisioner::WallClock;
 use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState};
 use orchestrator_core::Limits;
@@ -18,6 +18,7 @@ use crate::{
     boot_clock::BootClock,
     cli::Cli,
     embedded_pool::{EmbeddedPool, Workshop},
+    entrance::Entrance,
     environment::Environment,
     event_stream::Pace,
     hangup::Hangup,
@@ -25,7 +26,6 @@ use crate::{
     openai_pool, provisioning, routes,
     signals::Signals,
     state::AppState,
-    tokens,
 };
 
 /// How long requests that are open after all tasks were drained may take, in milliseconds.
@@ -37,8 +37,7 @@ pub(crate) async fn run(
     environment: &Environment,
     config: Config,
 ) -> anyhow::Result<()> {
-    let gate = Gate::new(tokens::access(&config.auth)?);
-    http_edge::check_bind(config.server.addr, config.auth.is_required())?;
+    let entrance = Entrance::open(&config)?;
     let mut signals = Signals::new()?;
     let mut hangup = Hangup::new()?;
     let data_dir = environment.data_dir(&config)?;
@@ -47,6 +46,7 @@ pub(crate) async fn run(
         .await
         .with_context(|| format!("cannot listen on {}; set server.addr", config.server.addr))?;
     let addr = listener.local_addr()?;
+    let url = format!("{}://{addr}", entrance.scheme());
 
     let clock = Arc::new(BootClock::new());
     let wall = Arc::clone(&clock);
@@ -91,7 +91,7 @@ pub(crate) async fn run(
         provisioner: provisioning::provisioner(environment, &config, &data_dir, catalog, now_ms)?,
     });
     let mut background = JoinSet::new(); // dropping it ends what brings pools up
-    open_pools(&config, &workshop, addr, &mut background)?;
+    open_pools(&config, &workshop, &url, &mut background)?;
 
     let stop = CancellationToken::new();
     let state = AppState {
@@ -107,16 +107,17 @@ pub(crate) async fn run(
         limits: limits(&config),
         renderer: Some(Arc::new(routes::render_error)),
         allowed_origins: config.cors.allowed_origins.clone(),
-        ..EdgeOptions::new(gate.clone())
+        tls: entrance.tls.clone(),
+        ..EdgeOptions::new(entrance.gate.clone())
     };
-    announce(&format!("orchestratord listens on http://{addr}"));
+    announce(&format!("orchestratord listens on {url}"));
     tracing::info!(event = "listening", addr = %addr, data_dir = %data_dir);
     let serving = http_edge::serve(listener, routes::router(state), edge, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = orchestrator.failed();
     tokio::select! {
         _drained = &mut serving => {}
-        never = hangup.reload(cli, environment, &gate) => match never {},
+        never = hangup.reload(cli, environment, &entrance) => match never {},
         () = signals.next() => {
             tracing::info!(event = "stopping", "told to end");
             let drain = Duration::from_millis(config.server.drain_deadline_ms);
@@ -140,7 +141,7 @@ pub(crate) async fn run(
 fn open_pools(
     config: &Config,
     workshop: &Arc<Workshop>,
-    addr: std::net::SocketAddr,
+    url: &str,
     background: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     for (id, pool) in &config.pools {
@@ -149,9 +150,9 @@ fn open_pools(
                 let pool = EmbeddedPool::new(id, candle, config)?;
                 let facts = pool.facts(PoolState::Provisioning, &workshop.models);
                 workshop.orchestrator.put_pool(facts);
-                let workshop = Arc::clone(workshop);
+                let (workshop, url) = (Arc::clone(workshop), url.to_owned());
                 background.spawn(async move {
-                    workshop.bring_up(pool, |model| announce(&how_to_try(addr, model))).await;
+                    workshop.bring_up(pool, |model| announce(&how_to_try(&url, model))).await;
                 });
             }
             Pool::OpenAi(openai) => {
@@ -189,6 +190,18 @@ fn options(config: &Config) -> Options {
         subscribers_per_task: stream.subscribers_per_task,
         subscribers_max: stream.subscribers_max,
         reattach_ms: stream.reattach_ms,
+        rate_limits: rate_limits(&config.limits),
+    }
+}
+
+fn rate_limits(limits: &config_schema::RateLimits) -> orchestrator::RateLimits {
+    let bucket = |per_second: u32, burst: u32| {
+        let (per_second, burst) = (NonZeroU32::new(per_second)?, NonZeroU32::new(burst)?);
+        Some(orchestrator::Bucket { per_second, burst })
+    };
+    orchestrator::RateLimits {
+        requests: bucket(limits.requests_per_second, limits.requests_burst),
+        prompt_tokens: bucket(limits.prompt_tokens_per_second, limits.prompt_tokens_burst),
     }
 }
 
@@ -198,18 +211,18 @@ fn limits(config: &Config) -> EdgeLimits {
         body_max_bytes: server.body_max_bytes,
         header_max_bytes: server.header_max_bytes,
         headers_max: server.headers_max,
+        head_read_timeout_ms: server.head_read_timeout_ms,
         body_read_timeout_ms: server.body_read_timeout_ms,
         write_timeout_ms: config.stream.write_timeout_ms,
         connections_max: server.connections_max,
         http2_streams_max: server.http2_streams_max,
         drain_deadline_ms: EDGE_DRAIN_MS,
-        ..EdgeLimits::default()
     }
 }
 
-fn how_to_try(addr: std::net::SocketAddr, model: &str) -> String {
+fn how_to_try(url: &str, model: &str) -> String {
     format!(
-        "model {model} is ready; try it:\n  curl http://{addr}/v1/chat/completions -H 'Content-Type: \
+        "model {model} is ready; try it:\n  curl {url}/v1/chat/completions -H 'Content-Type: \
          application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
          \"content\": \"Name three colors.\"}}]}}'"
     )

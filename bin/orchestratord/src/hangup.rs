@@ -1,10 +1,9 @@
 use std::convert::Infallible;
 
 use anyhow::Context as _;
-use http_edge::Gate;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{cli::Cli, environment::Environment, tokens};
+use crate::{cli::Cli, entrance::Entrance, environment::Environment};
 
 /// The signal that asks for what can change while the daemon runs to be read again.
 pub(crate) struct Hangup(Signal);
@@ -15,21 +14,22 @@ impl Hangup {
         signal(SignalKind::hangup()).map(Self).context("cannot handle signals")
     }
 
-    /// Reads the tokens again at each signal. What is wrong is logged and changes nothing.
+    /// Reads tokens and certificates again at each signal. What is wrong is logged and changes nothing.
     pub(crate) async fn reload(
         &mut self,
         cli: &Cli,
         environment: &Environment,
-        gate: &Gate,
+        entrance: &Entrance,
     ) -> Infallible {
         loop {
             if self.0.recv().await.is_none() {
                 std::future::pending::<()>().await; // no signal will come any more
             }
-            let reloaded =
-                environment.config(cli).and_then(|config| tokens::reload(&config.auth, gate));
+            let reloaded = environment.config(cli).and_then(|config| entrance.reload(&config));
             match reloaded {
-                Ok(()) => tracing::info!(event = "reloaded", "the tokens were read again"),
+                Ok(()) => {
+                    tracing::info!(event = "reloaded", "tokens and certificates were read again")
+                }
                 Err(error) => tracing::error!(
                     event = "reload_refused",
                     error = format!("{error:#}"),

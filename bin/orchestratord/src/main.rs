@@ -5,6 +5,7 @@ mod boot_clock;
 mod cli;
 mod daemon;
 mod embedded_pool;
+mod entrance;
 mod environment;
 mod event_stream;
 mod hangup;

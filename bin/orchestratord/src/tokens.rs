@@ -11,21 +11,17 @@ pub(crate) fn access(auth: &Auth) -> anyhow::Result<Access> {
     read(auth).map(Access::Tokens)
 }
 
-/// Reads all tokens again and lets them hold, without a connection being dropped; for SIGHUP. Where one of
-/// them cannot be used, or there were none at the start, nothing changes.
+/// Reads all tokens again, for [`Gate::replace_tokens`]; nothing where none are needed.
 ///
 /// # Errors
-/// What is wrong, with the key.
-pub(crate) fn reload(auth: &Auth, gate: &Gate) -> anyhow::Result<()> {
+/// One of them cannot be used, or whether tokens are needed has changed.
+pub(crate) fn reread(auth: &Auth, gate: &Gate) -> anyhow::Result<Option<TokenSet>> {
     let is_guarded = matches!(*gate.access(), Access::Tokens(_));
     anyhow::ensure!(
         is_guarded == auth.is_required(),
         "auth: whether tokens are needed changes with a restart only"
     );
-    if is_guarded {
-        gate.replace_tokens(read(auth)?).context("auth")?;
-    }
-    Ok(())
+    if is_guarded { read(auth).map(Some) } else { Ok(None) }
 }
 
 fn read(auth: &Auth) -> anyhow::Result<TokenSet> {

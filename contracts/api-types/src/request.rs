@@ -155,7 +155,9 @@ impl Content {
         }
     }
 
-    fn text_bytes(&self) -> usize {
+    /// Length of [`Self::text`].
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::Parts(parts) => parts.iter().map(|ContentPart::Text { text }| text.len()).sum(),

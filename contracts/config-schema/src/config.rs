@@ -4,8 +4,8 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::{
-    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Pool, Queue, Scheduling, Server, Store,
-    Stream,
+    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Pool, Queue, RateLimits, Scheduling,
+    Server, Store, Stream, Tls,
     model::{self, STARTER},
     pool::{self, EMBEDDED},
     reader::Reader,
@@ -28,7 +28,9 @@ pub struct Config {
     pub server: Server,
     /// Who may use the daemon.
     pub auth: Auth,
+    pub tls: Tls,
     pub cors: Cors,
+    pub limits: RateLimits,
     pub queue: Queue,
     pub scheduling: Scheduling,
     pub stream: Stream,
@@ -83,7 +85,9 @@ impl Default for Config {
             data_dir: None,
             server: Server::default(),
             auth: Auth::default(),
+            tls: Tls::default(),
             cors: Cors::default(),
+            limits: RateLimits::default(),
             queue: Queue::default(),
             scheduling: Scheduling::default(),
             stream: Stream::default(),
@@ -111,7 +115,18 @@ impl Config {
         let data_dir = reader.get("data_dir", Check::Any);
         let server = reader.section("server", Server::read);
         let auth = reader.section("auth", Auth::read);
+        let tls = reader.section("tls", |section| {
+            let tls = Tls::read(section);
+            if tls.cert.is_some() != tls.key.is_some() {
+                let missing = if tls.cert.is_none() { "cert" } else { "key" };
+                section.wrong(missing, "is missing; cert and key go together".to_owned());
+            } else if tls.client_ca.is_some() && tls.cert.is_none() {
+                section.wrong("client_ca", "means nothing without cert and key".to_owned());
+            }
+            tls
+        });
         let cors = reader.section("cors", Cors::read);
+        let limits = reader.section("limits", RateLimits::read);
         let queue = reader.section("queue", |section| {
             let queue = Queue::read(section);
             if queue.model_capacity > queue.total_capacity {
@@ -149,7 +164,9 @@ impl Config {
             data_dir,
             server,
             auth,
+            tls,
             cors,
+            limits,
             queue,
             scheduling,
             stream,

@@ -19,6 +19,9 @@ settings! {
         header_max_bytes: usize = 16 * 1024, 8_192..=1_048_576;
         /// Most header fields of a request; more are answered 431.
         headers_max: usize = 64, 16..=1_024;
+        /// Longest wait for a request's head, and for a TLS handshake, in milliseconds; then the connection is
+        /// closed. A connection may also pause that long between two requests.
+        head_read_timeout_ms: u64 = 30_000, 100..=600_000;
         /// Longest time from a request's head to the end of its body, in milliseconds; after it comes 408.
         body_read_timeout_ms: u64 = 10_000, 100..=600_000;
         /// Most connections at once; further ones are closed at once.
@@ -31,10 +34,44 @@ settings! {
 }
 
 settings! {
+    /// TLS of the HTTP server. The files are read again on SIGHUP.
+    pub struct Tls {
+        /// File of the certificate, with those between it and its authority, in PEM form. Without it plain
+        /// text is spoken.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        cert: Option<Utf8PathBuf> = None;
+        /// File of the certificate's private key, in PEM form.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        key: Option<Utf8PathBuf> = None;
+        /// File of the authorities, in PEM form, of which each client must have a certificate. Without it
+        /// clients need none.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        client_ca: Option<Utf8PathBuf> = None;
+    }
+}
+
+settings! {
+    /// How much each client may ask for. A client is a name of `[auth.tokens]`, or everyone on this machine
+    /// where no token is needed.
+    pub struct RateLimits {
+        /// Tasks that each client may hand in, a second; 0 sets no limit.
+        requests_per_second: u32 = 0, 0..=1_000_000;
+        /// Tasks that a client may hand in at once after it was quiet.
+        requests_burst: u32 = 10, 1..=1_000_000;
+        /// Tokens of prompts that each client may hand in, a second; 0 sets no limit. Where a model's
+        /// tokenizer is not at hand, four bytes count as one.
+        prompt_tokens_per_second: u32 = 0, 0..=1_000_000_000;
+        /// Tokens of prompts that a client may hand in at once after it was quiet. A longer prompt counts as
+        /// this many.
+        prompt_tokens_burst: u32 = 32_768, 1..=1_000_000_000;
+    }
+}
+
+settings! {
     /// Pages of other origins.
     pub struct Cors {
-        /// Origins beside the daemon's own whose requests are taken on a bind without token, such as
-        /// `http://localhost:3000`.
+        /// Origins beside the daemon's own whose pages may call, such as `http://localhost:3000`; browsers
+        /// are told so. With none of them, browsers are told nothing.
         allowed_origins: Vec<String> = Vec::new() => origin;
     }
 }

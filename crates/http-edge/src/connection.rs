@@ -2,6 +2,7 @@ use std::{
     convert::Infallible,
     future::Future,
     io,
+    net::SocketAddr,
     pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,10 +15,19 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{EdgeLimits, edge::Edge, prefixed::Prefixed, write_limit::WriteLimit};
+use crate::{
+    EdgeLimits, ServerTls,
+    edge::{Edge, Peer},
+    prefixed::Prefixed,
+    write_limit::WriteLimit,
+};
 
 /// How long what was sent may stay unacknowledged before the peer counts as gone (ORCH-071).
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -43,11 +53,35 @@ const LIBRARY_HEADERS: usize = 100;
 
 /// Serves one connection until it ends; after `stop`, until its open requests have ended.
 pub(crate) async fn serve_connection(
-    mut stream: TcpStream,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<ServerTls>,
     edge: Arc<Edge>,
     stop: CancellationToken,
 ) -> io::Result<()> {
     prepare(&stream)?;
+    let limits = edge.limits();
+    let stream = WriteLimit::new(stream, Duration::from_millis(limits.write_timeout_ms));
+    let Some(tls) = tls else {
+        return serve_stream(stream, Peer { addr: peer, is_tls: false }, edge, stop).await;
+    };
+    let timeout = Duration::from_millis(limits.head_read_timeout_ms);
+    let handshake = tokio::time::timeout(timeout, tls.accept(stream));
+    let Some(stream) = stop.run_until_cancelled(handshake).await else { return Ok(()) };
+    // Boxed, so that connections without TLS do not pay for the room.
+    let stream = Box::new(stream??);
+    serve_stream(stream, Peer { addr: peer, is_tls: true }, edge, stop).await
+}
+
+async fn serve_stream<S>(
+    mut stream: S,
+    peer: Peer,
+    edge: Arc<Edge>,
+    stop: CancellationToken,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let timeout = Duration::from_millis(edge.limits().head_read_timeout_ms);
     let first = tokio::time::timeout(timeout, read_first(&mut stream));
     let Some(first) = stop.run_until_cancelled(first).await else { return Ok(()) };
@@ -56,11 +90,10 @@ pub(crate) async fn serve_connection(
         return Ok(());
     }
     let limits = edge.limits().clone();
-    let write_timeout = Duration::from_millis(limits.write_timeout_ms);
-    let io = TokioIo::new(Prefixed::new(prefix, WriteLimit::new(stream, write_timeout)));
+    let io = TokioIo::new(Prefixed::new(prefix, stream));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let edge = Arc::clone(&edge);
-        async move { Ok::<_, Infallible>(edge.answer(request).await) }
+        async move { Ok::<_, Infallible>(edge.answer(request, peer).await) }
     });
     let result = if is_http2 {
         let mut connection = pin!(http2_builder(&limits).serve_connection(io, service));
@@ -100,7 +133,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Reads until it is clear which protocol is spoken; nothing, where the peer says nothing and leaves.
-async fn read_first(stream: &mut TcpStream) -> io::Result<(Bytes, bool)> {
+async fn read_first<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<(Bytes, bool)> {
     let mut first = BytesMut::with_capacity(FIRST_READ_BYTES);
     loop {
         if stream.read_buf(&mut first).await? == 0 {

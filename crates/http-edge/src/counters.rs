@@ -3,13 +3,23 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use api_types::ErrorCode;
+
+/// The codes of whoever is turned away.
+const DENIALS: [ErrorCode; 4] = [
+    ErrorCode::MissingToken,
+    ErrorCode::BadToken,
+    ErrorCode::PolicyDenied,
+    ErrorCode::HostNotAllowed,
+];
+
 /// What the server counts, for metrics.
 #[derive(Debug, Default)]
 pub struct EdgeCounters {
     open: AtomicU64,
     refused: AtomicU64,
     panics: AtomicU64,
-    denied: AtomicU64,
+    denied: [AtomicU64; DENIALS.len()],
 }
 
 impl EdgeCounters {
@@ -31,10 +41,17 @@ impl EdgeCounters {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Requests without a valid token, or from a foreign host or origin.
+    /// Requests that were turned away, by code: without a token, with a wrong one or one of too narrow a
+    /// scope, or from a foreign host or origin.
+    #[must_use]
+    pub fn denied_by_code(&self) -> [(ErrorCode, u64); DENIALS.len()] {
+        std::array::from_fn(|at| (DENIALS[at], self.denied[at].load(Ordering::Relaxed)))
+    }
+
+    /// All of [`Self::denied_by_code`].
     #[must_use]
     pub fn denied(&self) -> u64 {
-        self.denied.load(Ordering::Relaxed)
+        self.denied_by_code().iter().map(|(_, count)| count).sum()
     }
 
     pub(crate) fn count_refused(&self) {
@@ -45,8 +62,10 @@ impl EdgeCounters {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_denied(&self) {
-        self.denied.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_denied(&self, code: ErrorCode) {
+        if let Some(at) = DENIALS.iter().position(|known| *known == code) {
+            self.denied[at].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts a connection as open until the guard is dropped.

@@ -1,4 +1,4 @@
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{net::SocketAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use api_types::ErrorCode;
 use axum::{
@@ -12,7 +12,12 @@ use http_body::Body as HttpBody;
 use tower::Service as _;
 
 use crate::{
-    ClientIdentity, CorrelationId, EdgeLimits, EdgeOptions, Problem, access::Asked, correlation,
+    Access, ClientIdentity, CorrelationId, EdgeLimits, EdgeOptions, Problem,
+    access::Asked,
+    audit::{Audit, Witness},
+    correlation,
+    cors::{Cors, Grant},
+    scope::ScopeRefused,
     token::Presented,
 };
 
@@ -30,66 +35,114 @@ pub struct RequestContext {
     pub limits: Arc<EdgeLimits>,
 }
 
+/// Where a request came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) addr: SocketAddr,
+    pub(crate) is_tls: bool,
+}
+
 /// Everything between a connection and the routes.
 pub(crate) struct Edge {
     router: Router,
     options: EdgeOptions,
     limits: Arc<EdgeLimits>,
+    cors: Cors,
+    audit: Audit,
 }
 
 impl Edge {
-    pub(crate) fn new(router: Router, options: EdgeOptions) -> Self {
+    pub(crate) fn new(router: Router, mut options: EdgeOptions) -> Self {
         let limits = Arc::new(options.limits.clone());
-        Self { router, options, limits }
+        let cors = Cors::new(std::mem::take(&mut options.allowed_origins));
+        Self { router, options, limits, cors, audit: Audit::default() }
     }
 
     pub(crate) fn limits(&self) -> &EdgeLimits {
         &self.limits
     }
 
-    pub(crate) async fn answer<B>(&self, mut request: Request<B>) -> Response
+    pub(crate) async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
         let correlation_id = CorrelationId::of(request.headers());
         let uri = request.uri().clone();
-        let answer = match self.admit(&request) {
-            Ok(identity) => {
-                request.extensions_mut().insert(RequestContext {
-                    correlation_id: correlation_id.clone(),
-                    identity,
-                    limits: Arc::clone(&self.limits),
-                });
-                let routed = AssertUnwindSafe(self.router.clone().call(request)).catch_unwind();
-                match routed.await {
-                    Ok(Ok(response)) => response,
-                    Ok(Err(never)) => match never {},
-                    Err(_panic) => {
-                        self.options.counters.count_panic();
-                        tracing::error!(%correlation_id, path = uri.path(), "a request panicked");
-                        Problem::internal().into_response()
-                    }
-                }
-            }
+        let grant = self.cors.judge(request.headers());
+        let is_preflight = grant.is_preflight(&request);
+        let witness = Witness { peer: peer.addr, correlation_id: &correlation_id };
+        let answer = match self.admit(&request, peer, witness, is_preflight) {
+            Ok(_) if is_preflight => Grant::preflight(request.headers()),
+            Ok(identity) => self.route(request, identity, witness).await,
             Err(problem) => problem.into_response(),
         };
-        self.finish(answer, uri.path(), &correlation_id)
+        let mut answer = self.finish(answer, uri.path(), &correlation_id);
+        grant.mark(answer.headers_mut());
+        answer
+    }
+
+    async fn route<B>(
+        &self,
+        mut request: Request<B>,
+        identity: ClientIdentity,
+        witness: Witness<'_>,
+    ) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let path = request.uri().clone();
+        request.extensions_mut().insert(RequestContext {
+            correlation_id: witness.correlation_id.clone(),
+            identity: identity.clone(),
+            limits: Arc::clone(&self.limits),
+        });
+        let routed = AssertUnwindSafe(self.router.clone().call(request)).catch_unwind();
+        let mut answer = match routed.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_panic) => {
+                self.options.counters.count_panic();
+                let correlation_id = witness.correlation_id;
+                tracing::error!(%correlation_id, path = path.path(), "a request panicked");
+                Problem::internal().into_response()
+            }
+        };
+        if answer.extensions_mut().remove::<ScopeRefused>().is_some() {
+            self.options.counters.count_denied(ErrorCode::PolicyDenied);
+            self.audit.failed(ErrorCode::PolicyDenied, &identity, witness);
+        }
+        answer
     }
 
     /// What is judged before the path is looked at, in the order of ORCH-037.
-    fn admit<B: HttpBody>(&self, request: &Request<B>) -> Result<ClientIdentity, Problem> {
+    fn admit<B: HttpBody>(
+        &self,
+        request: &Request<B>,
+        peer: Peer,
+        witness: Witness<'_>,
+        is_preflight: bool,
+    ) -> Result<ClientIdentity, Problem> {
         let headers = request.headers();
         let presented = Presented::of(headers);
         let asked = Asked {
             uri: request.uri(),
             headers,
             presented: &presented,
-            allowed_origins: &self.options.allowed_origins,
-            is_tls: false,
+            allowed_origins: self.cors.origins(),
+            is_tls: peer.is_tls,
         };
-        let judged = self.options.gate.access().judge(&asked);
-        let identity = judged.inspect_err(|_denied| self.options.counters.count_denied())?;
+        let access = self.options.gate.access();
+        let identity = if is_preflight && matches!(*access, Access::Tokens(_)) {
+            ClientIdentity::nobody() // browsers send preflights without the token
+        } else {
+            access.judge(&asked).inspect_err(|denied| {
+                self.options.counters.count_denied(denied.body().code);
+                self.audit.failed(denied.body().code, &presented.identity(), witness);
+            })?
+        };
+        self.audit.succeeded(&identity, witness);
         self.check_headers(headers)?;
         let body_bytes = request.body().size_hint().lower();
         if body_bytes > self.limits.body_max_bytes {

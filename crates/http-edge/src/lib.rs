@@ -8,10 +8,12 @@
 //! [`serve`]'s future and ends with it.
 
 mod access;
+mod audit;
 mod bind;
 mod body;
 mod connection;
 mod correlation;
+mod cors;
 mod counters;
 mod edge;
 mod host_rule;
@@ -21,6 +23,7 @@ mod prefixed;
 mod problem;
 mod scope;
 mod server;
+mod tls;
 mod token;
 mod write_limit;
 
@@ -35,4 +38,5 @@ pub use options::{EdgeLimits, EdgeOptions, ErrorRenderer};
 pub use problem::Problem;
 pub use scope::{Needs, RouteNeeds, Scope, guard_routes};
 pub use server::{Drained, serve};
+pub use tls::{ServerTls, TlsFiles, UnfitTls};
 pub use token::{BearerToken, NamedToken, TokenSet, UnfitTokens, WeakToken};

@@ -4,7 +4,7 @@ use api_types::ErrorBody;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::{EdgeCounters, Gate};
+use crate::{EdgeCounters, Gate, ServerTls};
 
 /// What a server bears (ORCH-274).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct EdgeLimits {
     /// Most header fields; more are 431.
     pub headers_max: usize,
     /// Longest wait for a request's head, in milliseconds, and so also the longest pause between two
-    /// requests on a connection of HTTP/1.1; then the connection is closed.
+    /// requests on a connection of HTTP/1.1; then the connection is closed. A TLS handshake has as long.
     pub head_read_timeout_ms: u64,
     /// Longest time from the head to the end of the body, in milliseconds; after it comes 408.
     pub body_read_timeout_ms: u64,
@@ -57,8 +57,10 @@ pub type ErrorRenderer =
 pub struct EdgeOptions {
     /// Who may come in.
     pub gate: Gate,
-    /// Origins of pages beside the daemon's own that may call.
+    /// Origins of pages beside the daemon's own that may call; with none of them, browsers are told nothing.
     pub allowed_origins: Vec<String>,
+    /// TLS; without it plain text is spoken.
+    pub tls: Option<ServerTls>,
     /// What is borne.
     pub limits: EdgeLimits,
     /// Other shapes of errors.
@@ -74,6 +76,7 @@ impl EdgeOptions {
         Self {
             gate: gate.into(),
             allowed_origins: Vec::new(),
+            tls: None,
             limits: EdgeLimits::default(),
             renderer: None,
             counters: Arc::new(EdgeCounters::default()),

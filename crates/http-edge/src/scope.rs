@@ -96,5 +96,11 @@ async fn judge(
     }
     let message = "the token's scope does not open this route; use one with scope `admin`, or the scope \
                    that the route is for";
-    Problem::new(ErrorCode::PolicyDenied, message).into_response()
+    let mut answer = Problem::new(ErrorCode::PolicyDenied, message).into_response();
+    answer.extensions_mut().insert(ScopeRefused);
+    answer
 }
+
+/// Marks the answer to a token that was too narrow, for the audit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ScopeRefused;

@@ -1,4 +1,4 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use tokio::{
@@ -32,21 +32,22 @@ pub async fn serve(
     let counters = Arc::clone(&options.counters);
     let permits = Arc::new(Semaphore::new(options.limits.connections_max));
     let drain = Duration::from_millis(options.limits.drain_deadline_ms);
+    let tls = options.tls.clone();
     let edge = Arc::new(Edge::new(router, options));
     // One task for each connection, bounded by `permits`; beyond them, connections are closed.
     let mut connections: JoinSet<io::Result<()>> = JoinSet::new();
     loop {
         tokio::select! {
-            stream = accept(&listener) => {
+            (stream, peer) = accept(&listener) => {
                 let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
                     counters.count_refused();
                     continue;
                 };
                 let (edge, open) = (Arc::clone(&edge), counters.open());
-                let stop = stop.clone();
+                let (stop, tls) = (stop.clone(), tls.clone());
                 connections.spawn(async move {
                     let _held = (permit, open);
-                    serve_connection(stream, edge, stop).await
+                    serve_connection(stream, peer, tls, edge, stop).await
                 });
             }
             Some(ended) = connections.join_next() => log(ended),
@@ -64,10 +65,10 @@ pub async fn serve(
     Drained { cut_off }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) if is_of_one_peer(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept connections; trying again");

@@ -73,6 +73,16 @@ impl Presented {
     }
 }
 
+impl Presented {
+    /// How the audit calls whoever is turned away with this: nobody, by the token where there was one.
+    pub(crate) fn identity(&self) -> ClientIdentity {
+        match self {
+            Self::Nothing => ClientIdentity::nobody(),
+            Self::Token(token) => ClientIdentity::new("nobody", &token.caller(), None),
+        }
+    }
+}
+
 /// A token with its name and what it opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedToken {

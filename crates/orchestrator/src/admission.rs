@@ -24,6 +24,9 @@ use crate::{
 /// Largest seed, so that every JSON reader keeps it exact.
 const SEED_MAX: u64 = (1 << 53) - 1;
 
+/// Bytes of text that count as one token where nobody can count.
+const BYTES_PER_TOKEN: u64 = 4;
+
 /// A request that has its shape and wants to become a task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submission {
@@ -161,6 +164,9 @@ async fn admit(
     let ctx_max = context(&model, &pools);
     let prompt_tokens = prompt_ids.as_ref().map(|ids| ids.len() as u64);
     let max_tokens = answer_limit(request.max_tokens, &model, prompt_tokens, ctx_max)?;
+    let counted = prompt_tokens.unwrap_or_else(|| tokens_about(&request));
+    let taken = shared.rates.take(&submission.identity, counted);
+    taken.map_err(|retry_after_ms| Refusal::RateLimited { retry_after_ms })?;
 
     let id = TaskId(Uuid::now_v7());
     let sequence = shared.next_sequence.fetch_add(1, Ordering::Relaxed);
@@ -370,6 +376,14 @@ fn answer_limit(
         return Err(Refusal::ContextExceeded { prompt_tokens, max_tokens: wanted, ctx_max });
     }
     Ok(u32::try_from(max_tokens).unwrap_or(u32::MAX))
+}
+
+/// About how many tokens a prompt has whose model's tokenizer is not at hand.
+fn tokens_about(request: &TaskRequest) -> u64 {
+    let messages = request.messages.iter().flatten();
+    let bytes: usize = request.prompt.as_ref().map_or(0, String::len)
+        + messages.map(|message| message.content.text_bytes()).sum::<usize>();
+    (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
 /// Digest of a request with its defaults filled in; equal requests have equal ones.

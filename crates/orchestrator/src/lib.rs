@@ -22,6 +22,7 @@ mod options;
 mod orchestrator;
 mod pool_table;
 mod pools;
+mod rate;
 mod record;
 mod recovery;
 mod refusal;
@@ -43,6 +44,7 @@ pub use options::Options;
 pub use orchestrator::{Orchestrator, Standing};
 pub use pool_table::{PoolFacts, PoolModel, PoolState};
 pub use pools::AttachedPool;
+pub use rate::{Bucket, RateLimits};
 pub use record::{
     AttemptRow, Binding, BindingKey, EndRow, Outcome, Poison, Progress, Record, TaskRow, TaskSpec,
 };

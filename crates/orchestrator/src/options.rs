@@ -28,6 +28,8 @@ pub struct Options {
     pub subscribers_max: usize,
     /// How long a task with `cancel_on_disconnect` waits for a subscriber to come back.
     pub reattach_ms: u64,
+    /// How much each client may hand in.
+    pub rate_limits: crate::RateLimits,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             subscribers_per_task: 16,
             subscribers_max: 1024,
             reattach_ms: 5000,
+            rate_limits: crate::RateLimits::default(),
         }
     }
 }

@@ -5,8 +5,8 @@ use orchestrator_core::{Event, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Accepted, AttachedPool, Parts, PoolFacts, Record, RecoveryError, Refusal, Submission,
-    Subscribed, TaskFilter, TaskRow, admission,
+    Accepted, AttachedPool, Parts, PoolFacts, RateLimits, Record, RecoveryError, Refusal,
+    Submission, Subscribed, TaskFilter, TaskRow, admission,
     live_task::StopReason,
     pool_table::PoolState,
     recovery::{self, NOTE_CLEAN},
@@ -172,6 +172,11 @@ impl Orchestrator {
         };
         let log = Arc::new(TaskLog::ended(id, Arc::clone(&self.shared.events), end));
         self.shared.subscribe(log, None, after).await
+    }
+
+    /// Lets other rate limits hold, from the next submission on; what clients had used is forgotten.
+    pub fn set_rate_limits(&self, limits: RateLimits) {
+        self.shared.rates.set(limits);
     }
 
     /// Takes in what is known of a pool now.

@@ -31,6 +31,8 @@ pub enum Refusal {
     PoolsFailed { model: String },
     #[error("the queue is full; try again later")]
     QueueFull { retry_after_ms: u64 },
+    #[error("more is asked for than the client's rate limit allows; try again later")]
+    RateLimited { retry_after_ms: u64 },
     #[error("too many subscribers; close one or try again later")]
     TooManyStreams { retry_after_ms: u64 },
     #[error("the store's device is full; free space and admission goes on by itself")]
@@ -82,6 +84,10 @@ impl Refusal {
                 body.policy_label = Some("reject".to_owned());
                 body.retry_after_ms = Some(*retry_after_ms);
             }
+            Self::RateLimited { retry_after_ms } => {
+                body.policy_label = Some("rate-limit".to_owned());
+                body.retry_after_ms = Some(*retry_after_ms);
+            }
             Self::TooManyStreams { retry_after_ms } => body.retry_after_ms = Some(*retry_after_ms),
             Self::UnknownEvent { asked, last_event_id } => {
                 body.details = Some(json!({ "asked": asked, "last_event_id": last_event_id }));
@@ -112,6 +118,7 @@ impl Refusal {
             Self::ContextExceeded { .. } => ErrorCode::ContextExceeded,
             Self::PoolsFailed { .. } => ErrorCode::PoolUnavailable,
             Self::QueueFull { .. } => ErrorCode::AdmissionReject,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,
             Self::StorageFull => ErrorCode::StorageFull,
             Self::ShuttingDown => ErrorCode::ShuttingDown,

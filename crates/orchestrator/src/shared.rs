@@ -24,6 +24,7 @@ use crate::{
     live_task::{LiveTask, StopReason},
     model::{ModelDirectory, PromptMeter},
     pool_table::PoolTable,
+    rate::Rates,
     run::{self, Dispatch},
     verdict::Verdict,
 };
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) host: AdapterHost,
     pub(crate) pools: PoolTable,
     pub(crate) admissions: Admissions,
+    pub(crate) rates: Rates,
     pub(crate) next_sequence: AtomicU64,
     pub(crate) subscribers: AtomicUsize,
     /// Everything that this orchestrator spawned.
@@ -83,6 +85,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts, last_sequence: u64) -> Self {
         Self {
             scheduler: Mutex::new(Scheduler::new(parts.options.queue.clone())),
+            rates: Rates::new(parts.options.rate_limits, Arc::clone(&parts.clock)),
             options: parts.options,
             clock: parts.clock,
             journal: parts.journal,

@@ -190,3 +190,26 @@ fn tokens_are_reread_at_a_hangup_and_open_streams_go_on() {
     let log = home.log();
     assert!(!log.contains(&"new".repeat(32)) && log.contains("token_rotated"), "{log}");
 }
+
+/// Verifies: ORCH-034, ORCH-011, ORCH-037
+#[test]
+fn a_rate_that_is_exceeded_is_told_with_the_time_to_wait() {
+    let engine = ScriptedEngine::start(&[]);
+    let limits = "[limits]\nprompt_tokens_per_second = 1\nprompt_tokens_burst = 1000";
+    let home = Home::scripted(&engine, "", limits);
+    let daemon = home.start().ready();
+    let large = scripted_task(&"four".repeat(1000));
+    daemon.submit(&large);
+    let refused = daemon.post("/v2/tasks", &large);
+    let error = refused.expect_error(429, "RATE_LIMITED");
+    assert_eq!((&error["policy_label"], &error["retriable"]), (&json!("rate-limit"), &json!(true)));
+    let wait_ms = error["retry_after_ms"].as_u64().unwrap();
+    assert!((900_000..=1_000_000).contains(&wait_ms), "{wait_ms}");
+    assert_eq!(refused.header("x-backoff-ms"), Some(wait_ms.to_string().as_str()));
+    assert_eq!(refused.header("retry-after"), Some("60"), "the longest that is told");
+    assert_eq!(daemon.get("/v2/tasks").json()["items"].as_array().unwrap().len(), 1);
+    let chat = json!({"model": "scripted", "messages": [{"role": "user", "content": "x"}]});
+    let facade = daemon.post("/v1/chat/completions", &chat);
+    assert_eq!((facade.status, facade.header("retry-after")), (429, Some("1")));
+    assert_eq!(facade.json()["error"]["code"], "RATE_LIMITED");
+}

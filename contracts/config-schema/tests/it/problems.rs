@@ -157,7 +157,7 @@ fn all_problems_of_file_and_environment_come_in_one_run() {
         ("ORCHD_QUEUE", "5"),
         ("ORCHD_LOG", "debug"),
     ];
-    let sections = "profile, data_dir, server, auth, cors, queue, scheduling, stream, store, egress, \
+    let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, stream, store, egress, \
                     pools, models, catalog, log";
     check_with(
         text,

@@ -1,11 +1,17 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
 mod correlation;
+#[cfg(test)]
+mod cors;
 #[cfg(test)]
 mod problems;
 #[cfg(test)]
@@ -14,3 +20,5 @@ mod running_server;
 mod scopes;
 #[cfg(test)]
 mod shutdown;
+#[cfg(test)]
+mod tls;

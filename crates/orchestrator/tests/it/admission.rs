@@ -2,7 +2,7 @@ use api_types::{
     Content, Determinism, ErrorCode, MessageRequest, SamplingRequest, TaskRequest, TaskState,
     Workload,
 };
-use orchestrator::{PoolFacts, PoolState, Refusal};
+use orchestrator::{Bucket, PoolFacts, PoolState, RateLimits, Refusal, Submission};
 
 use crate::{
     engine::{Act, Engine, answer},
@@ -216,6 +216,8 @@ async fn the_first_check_that_fails_is_the_answer() {
         queue: orchestrator_core::Limits { model_capacity: 0, ..Default::default() },
         ..Default::default()
     };
+    let mut options = options;
+    options.rate_limits.prompt_tokens = bucket(1, 5);
     let house = House::with_options([Engine::new("a")], options).await;
     let code = async |request: TaskRequest| refused(&house, request).await.code;
     // Each request has this fault and all that follow.
@@ -231,6 +233,9 @@ async fn the_first_check_that_fails_is_the_answer() {
     assert_eq!(code(context.clone()).await, ErrorCode::ContextExceeded);
     let capacity = TaskRequest { max_tokens: None, ..context };
     assert_eq!(code(capacity.clone()).await, ErrorCode::AdmissionReject);
+    // The former took all of the bucket; what takes it again is refused for that, before the full queue.
+    assert_eq!(code(capacity.clone()).await, ErrorCode::RateLimited);
+    house.orchestrator().set_rate_limits(RateLimits::default());
     // A refusal binds no key.
     let refusal = house.try_submit(keyed("k", capacity)).await.unwrap_err();
     assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 1000 }));
@@ -249,4 +254,63 @@ async fn a_remote_model_is_rendered_by_its_engine() {
     let story = house.story(task).await;
     assert_eq!((story.text(), story.reason()), (answer("hello", 2), "length"));
     assert_eq!(story.end().data["tokens_in"], serde_json::Value::Null);
+}
+
+fn bucket(per_second: u32, burst: u32) -> Option<Bucket> {
+    Some(Bucket { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() })
+}
+
+/// A submission of a client of this name.
+fn of_client(name: &str, text: &str) -> Submission {
+    Submission { identity: name.into(), ..submission(prompt(text)) }
+}
+
+/// Verifies: ORCH-034, ORCH-011
+#[tokio::test]
+async fn a_client_over_its_rate_waits_and_others_do_not() {
+    let house = House::with([Engine::new("a")]).await;
+    house.clock.freeze();
+    let requests = bucket(1, 2);
+    house.orchestrator().set_rate_limits(RateLimits { requests, prompt_tokens: None });
+    let submit = async |name: &str| house.try_submit(of_client(name, "hello")).await;
+    for _ in 0..2 {
+        submit("ann").await.unwrap();
+    }
+    let before = house.rows().await;
+    let refusal = submit("ann").await.unwrap_err();
+    let body = refusal.body("c");
+    assert_eq!((body.code, body.retriable), (ErrorCode::RateLimited, true));
+    assert_eq!(body.policy_label.as_deref(), Some("rate-limit"));
+    let wait_ms = body.retry_after_ms.unwrap();
+    assert_eq!(wait_ms, 1000);
+    assert_eq!(house.rows().await, before, "a refused submission left a task");
+    submit("bob").await.unwrap();
+    house.clock.jump(wait_ms);
+    submit("ann").await.unwrap();
+    house.clock.jump(3_600_000);
+    for _ in 0..2 {
+        submit("ann").await.unwrap(); // the bucket holds no more than its burst
+    }
+    assert!(submit("ann").await.is_err());
+}
+
+/// Verifies: ORCH-034
+#[tokio::test]
+async fn prompts_are_counted_in_tokens_and_replays_are_not() {
+    let house = House::with([Engine::new("a")]).await;
+    house.clock.freeze();
+    let prompt_tokens = bucket(1, 100);
+    house.orchestrator().set_rate_limits(RateLimits { requests: None, prompt_tokens });
+    let keyed = |key: &str, bytes: usize| keyed(key, prompt(&"x".repeat(bytes)));
+    house.try_submit(keyed("first", 90)).await.unwrap();
+    let refusal = house.try_submit(keyed("second", 60)).await.unwrap_err();
+    let Refusal::RateLimited { retry_after_ms } = refusal else { panic!("{refusal}") };
+    assert_eq!(retry_after_ms, 50_000);
+    assert!(house.try_submit(keyed("first", 90)).await.unwrap().is_replay);
+    house.clock.jump(retry_after_ms);
+    house.try_submit(keyed("second", 60)).await.unwrap();
+    // A prompt beyond the burst waits for a full bucket, and not for ever.
+    house.try_submit(keyed("third", 500)).await.unwrap_err();
+    house.clock.jump(100_000);
+    house.try_submit(keyed("third", 500)).await.unwrap();
 }

@@ -103,6 +103,8 @@ pub(crate) struct TestClock {
     boot_id: String,
     wall_from_ms: u64,
     jumped_ms: AtomicU64,
+    /// Where it stands still; 0 while it runs.
+    frozen_ms: AtomicU64,
 }
 
 impl TestClock {
@@ -113,6 +115,19 @@ impl TestClock {
             boot_id: format!("boot-{boot}"),
             wall_from_ms: 1_700_000_000_000 + boot * 100_000,
             jumped_ms: AtomicU64::new(0),
+            frozen_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// Stops it; from now on it only jumps.
+    pub(crate) fn freeze(&self) {
+        self.frozen_ms.store(self.ran_ms(), Ordering::SeqCst);
+    }
+
+    fn ran_ms(&self) -> u64 {
+        match self.frozen_ms.load(Ordering::SeqCst) {
+            0 => u64::try_from(self.since.elapsed().as_millis()).unwrap(),
+            frozen_ms => frozen_ms,
         }
     }
 
@@ -124,8 +139,7 @@ impl TestClock {
 
 impl Clock for TestClock {
     fn boot_ms(&self) -> u64 {
-        let ran_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap();
-        ran_ms + self.jumped_ms.load(Ordering::SeqCst)
+        self.ran_ms() + self.jumped_ms.load(Ordering::SeqCst)
     }
 
     fn wall_ms(&self) -> u64 {
