@@ -12,15 +12,22 @@ use crate::{commands, crash, process, setup};
 
 type Step = fn(&Utf8Path) -> Result<()>;
 
+/// Features that are off by default and checked here nevertheless.
+const FEATURES: &str = "critics/http,critics/json-schema";
+
 /// In this order: what is cheap and often wrong comes first, what needs everything else comes last.
-const STEPS: [(&str, Step); 11] = [
+const STEPS: [(&str, Step); 12] = [
     ("setup", setup::run),
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("layers", commands::layers),
     ("contracts", |root| commands::contracts(root, true)),
     ("specs", |root| commands::check_specs(root, None)),
     ("clippy", |root| {
-        cargo(root, &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
+        let all = ["clippy", "--workspace", "--all-targets", "--features", FEATURES];
+        cargo(root, &[&all[..], &["--", "--deny", "warnings"]].concat())
+    }),
+    ("default features", |root| {
+        cargo(root, &["check", "--package", "critics", "--package", "critic-executor"])
     }),
     // Tests start the programs of bin/ and testkit, which `cargo test` alone does not build for them.
     ("build", |root| cargo(root, &["build", "--workspace"])),
@@ -83,7 +90,7 @@ fn test(root: &Utf8Path) -> Result<()> {
     let folder = path.parent().expect("the path of the test output has a folder");
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
     let mut file = File::create(&path).with_context(|| format!("cannot create {path}"))?;
-    let mut command = process::cargo(root, ["test", "--workspace"]);
+    let mut command = process::cargo(root, ["test", "--workspace", "--features", FEATURES]);
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()

@@ -18,6 +18,9 @@ mod judges;
 mod keywords;
 #[cfg(test)]
 mod lengths;
+#[cfg(feature = "http")]
+#[cfg(test)]
+mod llama_cpp;
 #[cfg(test)]
 mod patterns;
 #[cfg(test)]
