@@ -20,7 +20,6 @@ const STEPS: [(&str, Step); 12] = [
     ("setup", setup::run),
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("layers", commands::layers),
-    ("contracts", |root| commands::contracts(root, true)),
     ("specs", |root| commands::check_specs(root, None)),
     ("clippy", |root| {
         let all = ["clippy", "--workspace", "--all-targets", "--features", FEATURES];
@@ -31,6 +30,7 @@ const STEPS: [(&str, Step); 12] = [
     }),
     // Tests start the programs of bin/ and testkit, which `cargo test` alone does not build for them.
     ("build", |root| cargo(root, &["build", "--workspace"])),
+    ("contracts", |root| commands::contracts(root, true)),
     ("test", test),
     ("crash scripted", |root| crash(root, Engine::Scripted, 40)),
     ("crash candle", |root| crash(root, Engine::Candle, 3)),

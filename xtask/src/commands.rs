@@ -1,4 +1,5 @@
 use std::fmt::Write;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -7,6 +8,7 @@ use xtask::{Bindings, LayerMap, Metadata, RanTests, Requirements, StatusFile};
 use crate::process;
 
 const SCHEMA: &str = "contracts/generated/config.schema.json";
+const OPENAPI: &str = "contracts/generated/openapi-orchestratord.json";
 
 /// `cargo xtask layers`
 pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
@@ -22,22 +24,43 @@ pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
 
 /// `cargo xtask contracts [--check]`
 pub(crate) fn contracts(root: &Utf8Path, check: bool) -> Result<()> {
-    let path = root.join(SCHEMA);
-    let wanted = xtask::canonical_json(&config_schema::json_schema());
-    let found = std::fs::read_to_string(&path).ok();
-    if found.as_deref() == Some(wanted.as_str()) {
-        println!("{SCHEMA}: up to date");
+    let schema = xtask::canonical_json(&config_schema::json_schema());
+    let stale = [
+        bring_up_to_date(root, SCHEMA, &schema, check)?,
+        bring_up_to_date(root, OPENAPI, &openapi(root)?, check)?,
+    ];
+    let stale: Vec<String> = stale.into_iter().flatten().map(str::to_owned).collect();
+    fail_on(&stale, "files that are not what the types say; run `cargo xtask contracts` and commit")
+}
+
+/// The document as the daemon itself prints it. It is built where the caller's cargo builds.
+fn openapi(root: &Utf8Path) -> Result<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let arguments = ["run", "--quiet", "--package", "orchestratord", "--", "openapi"];
+    let printed = process::output(Command::new(cargo).args(arguments).current_dir(root))?;
+    let document = serde_json::from_str(&printed).context("the daemon printed no JSON")?;
+    Ok(xtask::canonical_json(&document))
+}
+
+/// Writes what is wanted, or names the file that differs.
+fn bring_up_to_date<'a>(
+    root: &Utf8Path,
+    name: &'a str,
+    wanted: &str,
+    check: bool,
+) -> Result<Option<&'a str>> {
+    let path = root.join(name);
+    if std::fs::read_to_string(&path).ok().as_deref() == Some(wanted) {
+        println!("{name}: up to date");
     } else if check {
-        bail!(
-            "{SCHEMA} is not what the types say; run `cargo xtask contracts` and commit the result"
-        );
+        return Ok(Some(name));
     } else {
         let folder = path.parent().expect("the path of a contract has a folder");
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
         std::fs::write(&path, wanted).with_context(|| format!("cannot write {path}"))?;
-        println!("{SCHEMA}: written");
+        println!("{name}: written");
     }
-    Ok(())
+    Ok(None)
 }
 
 /// `cargo xtask specs --check [--ran FILE]`

@@ -1,16 +1,19 @@
 use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// The orchestrator: takes LLM work over HTTP, keeps it durably, and gets it done on this machine's
 /// engines. Without configuration it serves a small starter model on 127.0.0.1:8080.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Configuration file; else `ORCHD_CONFIG`, else `orchestratord/config.toml` in the user's
     /// configuration folder where it exists.
-    #[arg(long, env = "ORCHD_CONFIG", value_name = "FILE")]
+    #[arg(long, env = "ORCHD_CONFIG", global = true, value_name = "FILE")]
     pub(crate) config: Option<Utf8PathBuf>,
 
     /// Address to listen on.
@@ -24,4 +27,11 @@ pub(crate) struct Cli {
     /// Start although the event log is damaged or ends too early; what is lost stays lost.
     #[arg(long)]
     pub(crate) accept_loss: bool,
+}
+
+/// What to do other than to serve.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub(crate) enum Command {
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
 }

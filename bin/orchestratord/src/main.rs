@@ -12,6 +12,8 @@ mod hangup;
 mod logging;
 mod models;
 mod openai_pool;
+mod openapi;
+mod page;
 mod progress_line;
 mod provisioning;
 mod query;
@@ -26,7 +28,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::{
-    cli::Cli,
+    cli::{Cli, Command},
     environment::{Environment, WrongConfig},
 };
 
@@ -51,6 +53,22 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Some(Command::Openapi) => print(openapi::text()),
+        None => serve(cli),
+    }
+}
+
+/// Prints for whoever asked; a reader that has seen enough is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::{ErrorKind, Write as _};
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn serve(cli: &Cli) -> anyhow::Result<()> {
     let environment = Environment::read();
     let config = environment.config(cli)?;
     logging::start(&config.log);

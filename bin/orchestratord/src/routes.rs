@@ -1,6 +1,8 @@
-use axum::{Router, routing};
+use axum::Router;
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::state::AppState;
+use crate::{openapi, state::AppState};
 
 mod events;
 mod facade;
@@ -9,20 +11,39 @@ mod status;
 mod tasks;
 
 pub(crate) use facade::render_error;
+pub(crate) use scopes::SCOPES;
 
 /// All routes of the daemon.
 pub(crate) fn router(state: AppState) -> Router {
-    let routes = Router::new()
-        .route("/healthz", routing::get(status::health))
-        .route("/readyz", routing::get(status::ready))
-        .route("/v2/status", routing::get(status::status))
-        .route("/v2/tasks", routing::post(tasks::submit).get(tasks::list))
-        .route("/v2/tasks/{id}", routing::get(tasks::show))
-        .route("/v2/tasks/{id}/cancel", routing::post(tasks::cancel))
-        .route("/v2/tasks/{id}/events", routing::get(events::events))
-        .route("/v1/models", routing::get(facade::models))
-        .route("/v1/models/{*id}", routing::get(facade::model))
-        .route("/v1/chat/completions", routing::post(facade::chat))
-        .with_state(state);
-    http_edge::guard_routes(routes, scopes::SCOPES)
+    let routes = Router::from(described()).with_state(state);
+    http_edge::guard_routes(routes, SCOPES)
+}
+
+/// All routes with their entries in the OpenAPI document. To add one:
+///
+/// 1. Annotate the handler with `#[utoipa::path(...)]`: method, path, `tag`, an `operation_id` that no other
+///    has, parameters, request body, and the answers that are no errors, each with a description and an
+///    example (a value of the type, in `openapi/examples.rs`; `cargo test` sends it to the daemon). The first
+///    line of the handler's comment is the summary, the rest the description.
+/// 2. List the error codes of the handler's own refusals under `x-error-codes`. The layers' errors
+///    (401, 403, 413, 431, 500; with a body also 400, 408, 415, 422), headers and security are added by
+///    `openapi.rs`.
+/// 3. Give new wire types `ToSchema` behind the feature `openapi` of their crate; a field that may be null
+///    but is never left out is `schema(required)`.
+/// 4. Add `.routes(routes!(handler))` below (handlers of one path stand in one `routes!`), and the path to
+///    `routes/scopes.rs`.
+/// 5. Run `cargo xtask contracts` and commit what it writes.
+pub(crate) fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::InStreams::openapi())
+        .routes(routes!(status::health))
+        .routes(routes!(status::ready))
+        .routes(routes!(openapi::serve))
+        .routes(routes!(status::status))
+        .routes(routes!(tasks::submit, tasks::list))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(events::events))
+        .routes(routes!(facade::models))
+        .routes(routes!(facade::model))
+        .routes(routes!(facade::chat))
 }

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 /// Stable codes of everything that can go wrong; each has one HTTP status and, unless it is decided per
 /// case, one answer to whether trying again can help (ORCH-004).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ErrorCode {
     MalformedJson,
@@ -174,6 +175,7 @@ impl ErrorCode {
 
 /// The one shape of an error, in answers and in the `error` event (ORCH-002, ORCH-003).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     pub code: ErrorCode,
     /// For people; lower case, says what to do next.

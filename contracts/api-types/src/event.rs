@@ -4,6 +4,7 @@ use crate::PreparationView;
 
 /// Names of the events of a task's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
     Started,
@@ -37,15 +38,18 @@ impl EventKind {
 
 /// The first event of a task that got as far as an attempt (ORCH-074).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StartedEvent {
     pub task_id: String,
     /// The position last held in the queue.
     pub queue_position: u64,
     /// As given at admission; null when it was unknown.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub predicted_start_ms: Option<u64>,
     pub queue_time_ms: u64,
     pub model_ref: String,
     /// Null for models that only a remote engine holds.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub model_digest: Option<String>,
     pub engine: String,
     pub engine_version: String,
@@ -58,6 +62,7 @@ pub struct StartedEvent {
 
 /// A piece of output (ORCH-075).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenEvent {
     /// Index of the first model token in this event, from 0 for each choice.
     pub i: u64,
@@ -66,6 +71,7 @@ pub struct TokenEvent {
     /// Model tokens in this event; 0 where only held-back bytes are released, null where the engine's
     /// chunks are not tokens.
     #[serde(default = "one")]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub n: Option<u32>,
     /// Which of several answers; absent for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,6 +88,7 @@ fn one() -> Option<u32> {
 
 /// How the task stands; not stored, without id, may be dropped (ORCH-076).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MetricsEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_depth: Option<u64>,
@@ -98,15 +105,19 @@ pub struct MetricsEvent {
 
 /// The last event of a task that was not ended by an error (ORCH-077).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndEvent {
     /// `stop`, `length`, `canceled`, `budget`, `tool_calls` or `content_filter`.
     pub finish_reason: String,
     /// Null where the engine did not tell.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub tokens_in: Option<u64>,
     /// Null where the engine did not tell.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub tokens_out: Option<u64>,
     pub queue_time_ms: u64,
     /// From admission to the first token; null without one.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub first_token_ms: Option<u64>,
     pub decode_time_ms: u64,
     pub attempts: u32,

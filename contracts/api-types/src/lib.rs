@@ -9,6 +9,8 @@ mod event;
 mod models;
 mod parse;
 mod request;
+#[cfg(feature = "openapi")]
+mod schemas;
 mod status;
 mod task;
 

@@ -43,6 +43,7 @@ const NOT_SERVED: [&str; 17] = [
 
 /// The body of `POST /v2/tasks` (ORCH-022).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TaskRequest {
     /// Text to complete. Exactly one of `prompt` and `messages` is given.
@@ -50,6 +51,7 @@ pub struct TaskRequest {
     pub prompt: Option<String>,
     /// A conversation, rendered with the model's own template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 4096))]
     pub messages: Option<Vec<MessageRequest>>,
     /// An alias or a catalog id; may be left out where a default model is configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,9 +62,11 @@ pub struct TaskRequest {
     pub priority: Priority,
     /// Most tokens to generate; the model's configured default where left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub max_tokens: Option<u32>,
     /// Counted from admission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 31622400000_i64))]
     pub deadline_ms: Option<u64>,
     #[serde(default, deserialize_with = "crate::parse::object")]
     pub sampling: SamplingRequest,
@@ -75,13 +79,16 @@ pub struct TaskRequest {
     pub cancel_on_disconnect: bool,
     /// A name of the client's own, echoed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 128))]
     pub client_ref: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::schemas::metadata))]
     pub metadata: BTreeMap<String, String>,
 }
 
 /// What kind of work a task is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Workload {
     #[default]
@@ -92,6 +99,7 @@ pub enum Workload {
 
 /// The class that a task queues in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
     #[default]
@@ -101,6 +109,7 @@ pub enum Priority {
 
 /// Whether equal requests must give equal bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Determinism {
     Strict,
@@ -110,6 +119,7 @@ pub enum Determinism {
 
 /// What becomes of a task whose worker is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Failover {
     #[default]
@@ -119,14 +129,17 @@ pub enum Failover {
 
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MessageRequest {
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 128))]
     pub role: String,
     pub content: Content,
 }
 
 /// The content of a message: a string, or text parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(
     untagged,
     expecting = "content is a string or a list of parts {\"type\": \"text\", \"text\": …}"
@@ -138,6 +151,7 @@ pub enum Content {
 
 /// A part of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ContentPart {
     Text { text: String },
@@ -167,35 +181,45 @@ impl Content {
 
 /// How tokens are drawn; what is left out takes the model's default (ORCH-023).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SamplingRequest {
     /// 0 to 2; 0 is greedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 2))]
     pub temperature: Option<f32>,
     /// Above 0, at most 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(exclusive_minimum = 0, maximum = 1))]
     pub top_p: Option<f32>,
     /// 0 (off) to 1,000,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 1_000_000))]
     pub top_k: Option<u32>,
     /// 0 (off) to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 0, maximum = 1))]
     pub min_p: Option<f32>,
     /// Above 0, at most 10; 1 is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(exclusive_minimum = 0, maximum = 10))]
     pub repeat_penalty: Option<f32>,
     /// -2 to 2; 0 is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = -2, maximum = 2))]
     pub presence_penalty: Option<f32>,
     /// -2 to 2; 0 is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = -2, maximum = 2))]
     pub frequency_penalty: Option<f32>,
     /// Chosen by the daemon where left out, and shown in `started`. At most 2^53 - 1, so that every
     /// JSON reader keeps it exact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 9_007_199_254_740_991_i64))]
     pub seed: Option<u64>,
     /// At most 16 strings of 1 to 256 bytes; generation ends before the first one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::schemas::stop))]
     pub stop: Vec<String>,
 }
 

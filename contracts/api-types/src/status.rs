@@ -4,6 +4,7 @@ use crate::ModelView;
 
 /// `GET /readyz`: whether work is taken, and which checks fail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReadyView {
     pub ready: bool,
     /// Names of failing checks: `store`, `recovery`, `shutdown`.
@@ -12,6 +13,7 @@ pub struct ReadyView {
 
 /// `GET /v2/status`: the daemon at a glance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusView {
     pub version: String,
     pub profile: String,
@@ -24,6 +26,7 @@ pub struct StatusView {
 
 /// One pool at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PoolStatus {
     pub pool_id: String,
     pub engine: String,
@@ -38,6 +41,7 @@ pub struct PoolStatus {
 
 /// One model's queue at a glance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueueStatus {
     pub model_id: String,
     pub interactive: u64,

@@ -4,6 +4,7 @@ use crate::{ErrorBody, Priority};
 
 /// States of a task (ORCH-061); the last five are terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TaskState {
     Queued,
@@ -44,15 +45,20 @@ impl TaskState {
 
 /// The 202 of `POST /v2/tasks` (ORCH-021).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskAccepted {
     pub task_id: String,
     pub status: TaskState,
     /// 0 is next; null once the task runs.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub queue_position: Option<u64>,
     /// Null while nothing was measured.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub predicted_start_ms: Option<u64>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub predicted_end_ms: Option<u64>,
     pub admitted_at: String,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub deadline_at: Option<String>,
     pub events_url: String,
     pub status_url: String,
@@ -62,24 +68,30 @@ pub struct TaskAccepted {
 
 /// Work that must be done before the task can run (ORCH-036).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PreparationView {
     pub steps: Vec<PreparationStep>,
 }
 
 /// One piece of pending work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PreparationStep {
     pub id: String,
     /// `engine_provision`, `model_fetch` or `pool_warmup`.
     pub kind: String,
     pub status: StepStatus,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub estimated_ms: Option<u64>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub bytes_total: Option<u64>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub bytes_done: Option<u64>,
 }
 
 /// How far a step of preparation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StepStatus {
     Pending,
@@ -90,6 +102,7 @@ pub enum StepStatus {
 
 /// `GET /v2/tasks/{id}` (ORCH-062).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskView {
     pub task_id: String,
     pub status: TaskState,
@@ -103,15 +116,22 @@ pub struct TaskView {
     pub client_ref: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<std::collections::BTreeMap<String, String>>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub queue_position: Option<u64>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub predicted_start_ms: Option<u64>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub predicted_end_ms: Option<u64>,
     pub admitted_at: String,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub started_at: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub ended_at: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub deadline_at: Option<String>,
     pub attempts: Vec<AttemptView>,
     pub usage: Usage,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub error: Option<ErrorBody>,
     pub last_event_id: u64,
     pub correlation_id: String,
@@ -124,31 +144,39 @@ pub struct TaskView {
 
 /// One dispatch of a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AttemptView {
     pub attempt_id: String,
     pub pool_id: String,
     pub replica_id: String,
     pub engine: String,
     pub engine_version: String,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub model_digest: Option<String>,
     pub seed: u64,
     pub started_at: String,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub ended_at: Option<String>,
     /// `completed`, `canceled`, `lost`, … ; null while it runs.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub outcome: Option<String>,
     pub tokens: u64,
 }
 
 /// What a task used so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Usage {
     /// Null where neither the daemon nor the engine could count.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub tokens_in: Option<u64>,
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub tokens_out: Option<u64>,
 }
 
 /// Where to go from here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Links {
     pub events_url: String,
     pub status_url: String,
@@ -157,6 +185,7 @@ pub struct Links {
 
 /// `POST /v2/tasks/{id}/cancel` (ORCH-064).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CancelAnswer {
     pub task_id: String,
     pub status: TaskState,
@@ -164,8 +193,10 @@ pub struct CancelAnswer {
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     pub items: Vec<T>,
     /// Pass it as `cursor` for the next page; null on the last.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub next_cursor: Option<String>,
 }

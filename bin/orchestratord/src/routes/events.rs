@@ -12,11 +12,54 @@ use orchestrator::{EventStoreError, Refusal, Subscribed};
 use super::tasks::task_id;
 use crate::{
     event_stream::{EventStream, Shape, opening},
+    openapi::{examples, sse_events},
     query::{Query, named_header},
     state::{AppState, problem},
 };
 
-/// `GET /v2/tasks/{id}/events`.
+/// Follow a task's events.
+///
+/// An event stream (`text/event-stream`) from the first event, or from behind `Last-Event-ID`; it ends with the
+/// event `end` or `error`. Stored events have ids from 1 without gaps, and equal ids mean equal bytes for ever.
+/// Comments come while nothing else does. To follow on after a break, ask again with the last id.
+#[utoipa::path(
+    get,
+    path = "/v2/tasks/{id}/events",
+    tag = "tasks",
+    operation_id = "follow_task",
+    params(
+        ("id" = String, Path, description = "Id of the task.", example = json!(examples::TASK_ID)),
+        ("Last-Event-ID" = Option<u64>, Header, description = "Only events behind this one are sent."),
+        ("after" = Option<u64>, Query, description = "The same; where both are given the greater one counts."),
+        (
+            "error_event" = Option<String>, Query, pattern = "^[A-Za-z0-9_.-]{1,64}$",
+            description = "Another name for the event `error`, which browsers take for their own.",
+            example = json!("failure")
+        ),
+    ),
+    responses(
+        (
+            status = 200,
+            description = "The events.",
+            content_type = "text/event-stream",
+            body = String,
+            headers(
+                ("Cache-Control" = String, description = "`no-cache`."),
+                ("X-Accel-Buffering" = String, description = "`no`, so that proxies pass events on at once."),
+            ),
+            example = json!(examples::events()),
+        ),
+        (status = 204, description = "The task has ended, and nothing is left behind the given id."),
+    ),
+    extensions(("x-sse-events" = json!(sse_events())), ("x-error-codes" = json!([
+        ErrorCode::NotFound,
+        ErrorCode::Conflict,
+        ErrorCode::EventsGone,
+        ErrorCode::InvalidParams,
+        ErrorCode::TooManyStreams,
+        ErrorCode::ShuttingDown,
+    ])))
+)]
 pub(super) async fn events(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,

@@ -16,9 +16,13 @@ use openai_facade::{
 };
 use orchestrator::{Accepted, Delivery, Refusal, Submission, Subscribed, Subscription};
 
-use super::{events::stream_response, tasks::idempotency_key};
+use super::{
+    events::stream_response,
+    tasks::{SUBMIT_ERRORS, idempotency_key},
+};
 use crate::{
     event_stream::{EventStream, Shape, events_of},
+    openapi::openai,
     query::{named_header, traceparent},
     state::{AppState, problem},
 };
@@ -39,7 +43,55 @@ fn error_response(error: &FacadeError) -> Response {
     response
 }
 
-/// `POST /v1/chat/completions`.
+/// How a task may end without an answer, where the answer had not begun.
+const OUTCOME_ERRORS: [ErrorCode; 8] = [
+    ErrorCode::TooManyStreams,
+    ErrorCode::QueueTimeout,
+    ErrorCode::EngineRefused,
+    ErrorCode::DeadlineExceeded,
+    ErrorCode::ReplicaExhausted,
+    ErrorCode::WorkerReset,
+    ErrorCode::DecodeTimeout,
+    ErrorCode::ContinuationMismatch,
+];
+
+/// Complete a chat.
+///
+/// OpenAI's chat completion as a view of a task, whose id is in `X-Task-Id`. It ends with its last connection,
+/// unless `Idempotency-Key` lets a repeat join it.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    tag = "openai",
+    operation_id = "create_chat_completion",
+    params(
+        ("X-Priority" = Option<String>, Header, pattern = "^(interactive|batch)$", description = "The task's class."),
+        ("X-Deadline-Ms" = Option<u64>, Header, minimum = 1, maximum = 31622400000_i64,
+            description = "Milliseconds from admission."),
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+            description = "A repeat with the same key joins the task."
+        ),
+    ),
+    request_body(
+        content = openai::ChatCompletionRequest,
+        examples(
+            ("whole" = (value = json!(openai::chat_request()))),
+            ("stream" = (value = json!(openai::chat_stream_request()))),
+        )
+    ),
+    responses((
+        status = 200,
+        description = "The answer; with `stream` it is an event stream of `chat.completion.chunk` objects, ended by \
+                       `[DONE]`, or by an error object where it breaks off.",
+        headers(("X-Task-Id" = String, description = "The task; see /v2/tasks/{id}.")),
+        content(
+            (openai::ChatCompletion = "application/json", example = json!(openai::chat_completion())),
+            (String = "text/event-stream", example = json!(openai::chat_chunks())),
+        )
+    )),
+    extensions(("x-error-codes" = json!([&SUBMIT_ERRORS[..], &OUTCOME_ERRORS[..]].concat())))
+)]
 pub(super) async fn chat(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,
@@ -158,7 +210,18 @@ fn unreadable(error: &dyn std::error::Error) -> Problem {
     Problem::internal()
 }
 
-/// `GET /v1/models`: every name that a request may use.
+/// Every name that a request's `model` may have.
+///
+/// Models in OpenAI's shape.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    tag = "openai",
+    operation_id = "list_openai_models",
+    responses(
+        (status = 200, description = "The models.", body = openai::ModelListSchema, example = json!(openai::models())),
+    )
+)]
 pub(super) async fn models(State(state): State<AppState>) -> Json<ModelListObject> {
     let models = state.orchestrator.standing().models;
     Json(models.iter().flat_map(objects).collect())
@@ -177,7 +240,20 @@ fn created_s(model: &ModelView) -> u64 {
     created.and_then(|at| u64::try_from(at.as_second()).ok()).unwrap_or_default()
 }
 
-/// `GET /v1/models/{id}`, by alias or catalog id.
+/// One model, by alias or catalog id.
+///
+/// The id may hold slashes, as they are or escaped.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{*id}",
+    tag = "openai",
+    operation_id = "get_openai_model",
+    params(("id" = String, Path, description = "Alias or catalog id.", example = json!("starter"))),
+    responses(
+        (status = 200, description = "The model.", body = openai::ModelSchema, example = json!(openai::model())),
+    ),
+    extensions(("x-error-codes" = json!([ErrorCode::ModelNotFound])))
+)]
 pub(super) async fn model(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use api_types::{CancelAnswer, InvalidField, Page, TaskAccepted, TaskRequest, TaskState, TaskView};
+use api_types::{
+    CancelAnswer, ErrorCode, InvalidField, Page, TaskAccepted, TaskRequest, TaskState, TaskView,
+};
 use axum::{
     Extension, Json,
     body::Body,
@@ -14,6 +16,8 @@ use orchestrator_core::TaskId;
 use uuid::Uuid;
 
 use crate::{
+    openapi::examples,
+    page::PageWish,
     query::{Query, traceparent},
     state::{AppState, problem},
     view::{accepted_view, links, task_view},
@@ -22,10 +26,40 @@ use crate::{
 /// Longest idempotency key.
 const KEY_CHARS_MAX: usize = 255;
 
-/// Longest page of a list, and the usual one.
-const PAGE: (usize, usize) = (500, 50);
-
-/// `POST /v2/tasks`.
+/// Hand in a task.
+///
+/// The 202 means kept: the task is on disk, and ends once, with a reason. Its output is in its events.
+#[utoipa::path(
+    post,
+    path = "/v2/tasks",
+    tag = "tasks",
+    operation_id = "submit_task",
+    params(
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+            description = "The same key with the same request gives the first task again; with another request \
+                           it is 422 IDEMPOTENCY_MISMATCH. 1 to 255 visible ASCII characters.",
+            example = json!("order-66-colors"),
+        ),
+        (
+            "traceparent" = Option<String>, Header,
+            description = "W3C trace context. A valid one goes on to the engine, else a new trace begins.",
+            example = json!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ),
+    ),
+    request_body(content = TaskRequest, example = json!(examples::task_request())),
+    responses((
+        status = 202,
+        description = "The task is kept.",
+        body = TaskAccepted,
+        headers(
+            ("Location" = String, description = "Where the task is."),
+            ("Idempotency-Replayed" = String, description = "`true` where the task was there already."),
+        ),
+        example = json!(examples::task_accepted())
+    )),
+    extensions(("x-error-codes" = json!(SUBMIT_ERRORS)))
+)]
 pub(super) async fn submit(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,
@@ -56,6 +90,20 @@ pub(super) async fn submit(
     Ok(response)
 }
 
+/// How a task may be refused, in the shape of every API.
+pub(super) const SUBMIT_ERRORS: [ErrorCode; 10] = [
+    ErrorCode::ModelNotFound,
+    ErrorCode::ModelDeprecated,
+    ErrorCode::InvalidParams,
+    ErrorCode::ContextExceeded,
+    ErrorCode::IdempotencyMismatch,
+    ErrorCode::AdmissionReject,
+    ErrorCode::PoolUnavailable,
+    ErrorCode::ModelNotAvailable,
+    ErrorCode::ShuttingDown,
+    ErrorCode::StorageFull,
+];
+
 /// The idempotency key of a request, if it has one (ORCH-025).
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, InvalidField> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
@@ -67,26 +115,38 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, I
     text.map(|text| Some(text.into())).ok_or_else(|| InvalidField::new("Idempotency-Key", message))
 }
 
-/// `GET /v2/tasks`.
+/// Tasks, newest first.
+///
+/// Filters are joined by and.
+#[utoipa::path(
+    get,
+    path = "/v2/tasks",
+    tag = "tasks",
+    operation_id = "list_tasks",
+    params(
+        ("status" = Option<TaskState>, Query, description = "Only tasks in this state."),
+        ("model_ref" = Option<String>, Query, description = "Only tasks that asked for this model, in these words."),
+        ("client_ref" = Option<String>, Query, description = "Only tasks with this name of the client's own."),
+        PageWish<u64>,
+    ),
+    responses(
+        (status = 200, description = "A page.", body = Page<TaskView>, example = json!(examples::tasks())),
+    ),
+    extensions(("x-error-codes" = json!([ErrorCode::InvalidParams])))
+)]
 pub(super) async fn list(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page<TaskView>>, Problem> {
     let refused = |refusal: Refusal| problem(&refusal, context.correlation_id.as_str());
-    let mut page = Listing::read(query.as_deref()).map_err(|field| refused(field.into()))?;
+    let Listing { mut filter, page } =
+        Listing::read(query.as_deref()).map_err(|field| refused(field.into()))?;
     let sees_all = context.identity.scope() == Some(Scope::Admin);
-    page.filter.identity = (!sees_all).then(|| context.identity.as_str().to_owned());
-    // One more than asked for tells whether there is a next page.
-    let mut rows = state
-        .orchestrator
-        .tasks(page.filter, page.before_sequence, page.limit + 1)
-        .await
-        .map_err(refused)?;
-    let has_more = rows.len() > page.limit;
-    rows.truncate(page.limit);
-    let next_cursor =
-        rows.last().filter(|_| has_more).map(|(row, _)| format!("s{:x}", row.sequence));
+    filter.identity = (!sees_all).then(|| context.identity.as_str().to_owned());
+    let mut rows =
+        state.orchestrator.tasks(filter, page.after, page.fetch()).await.map_err(refused)?;
+    let next_cursor = page.cut(&mut rows, |(row, _)| row.sequence);
     let mut items = Vec::with_capacity(rows.len());
     for (row, position) in rows {
         let last_event_id = state.orchestrator.last_event_id(row.id).await.map_err(refused)?;
@@ -99,24 +159,17 @@ pub(super) async fn list(
 /// What a list is asked for.
 struct Listing {
     filter: TaskFilter,
-    before_sequence: Option<u64>,
-    limit: usize,
+    page: PageWish<u64>,
 }
 
 impl Listing {
     fn read(query: Option<&str>) -> Result<Self, InvalidField> {
-        let query = Query::read(query, &["status", "model_ref", "client_ref", "limit", "cursor"])?;
+        let [limit, cursor] = PageWish::<u64>::NAMES;
+        let query = Query::read(query, &["status", "model_ref", "client_ref", limit, cursor])?;
         let state = query.get("status").map(|status| {
             let is_known = serde_json::from_value::<TaskState>(status.into()).is_ok();
             let problem = || InvalidField::new("status", "allowed: the name of a task state");
             if is_known { Ok(status.to_owned()) } else { Err(problem()) }
-        });
-        let limit = query.get("limit").map_or(Some(PAGE.1), |limit| limit.parse().ok());
-        let limit = limit.filter(|limit| (1..=PAGE.0).contains(limit));
-        let cursor = query.get("cursor").map(|cursor| {
-            let hex = cursor.strip_prefix('s').unwrap_or_default();
-            let problem = |_| InvalidField::new("cursor", "allowed: a next_cursor as it was given");
-            u64::from_str_radix(hex, 16).map_err(problem)
         });
         Ok(Self {
             filter: TaskFilter {
@@ -125,8 +178,7 @@ impl Listing {
                 model_ref: query.get("model_ref").map(str::to_owned),
                 client_ref: query.get("client_ref").map(str::to_owned),
             },
-            before_sequence: cursor.transpose()?,
-            limit: limit.ok_or_else(|| InvalidField::new("limit", "allowed: 1 to 500"))?,
+            page: PageWish::read(&query)?,
         })
     }
 }
@@ -136,7 +188,26 @@ pub(super) fn task_id(text: &str) -> Result<TaskId, Refusal> {
     Uuid::try_parse(text).map(TaskId).map_err(|_form| Refusal::UnknownTask)
 }
 
-/// `GET /v2/tasks/{id}`.
+/// One task.
+///
+/// Its state, parameters, attempts, usage and error. Prompt text only where it is asked for.
+#[utoipa::path(
+    get,
+    path = "/v2/tasks/{id}",
+    tag = "tasks",
+    operation_id = "get_task",
+    params(
+        ("id" = String, Path, description = "Id of the task.", example = json!(examples::TASK_ID)),
+        (
+            "include" = Option<String>, Query, pattern = "^prompt$",
+            description = "`prompt` adds the prompt or the messages as they were given."
+        ),
+    ),
+    responses(
+        (status = 200, description = "The task.", body = TaskView, example = json!(examples::task_view())),
+    ),
+    extensions(("x-error-codes" = json!([ErrorCode::NotFound, ErrorCode::InvalidParams])))
+)]
 pub(super) async fn show(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,
@@ -158,7 +229,23 @@ pub(super) async fn show(
     Ok(Json(task_view(row, position, last_event_id, preparation, with_prompt)))
 }
 
-/// `POST /v2/tasks/{id}/cancel`.
+/// Cancel a task.
+///
+/// May be repeated. The state is durable before the answer; a task that has ended stays as it is.
+#[utoipa::path(
+    post,
+    path = "/v2/tasks/{id}/cancel",
+    tag = "tasks",
+    operation_id = "cancel_task",
+    params(("id" = String, Path, description = "Id of the task.", example = json!(examples::TASK_ID))),
+    responses((
+        status = 200,
+        description = "The state that the task is in now.",
+        body = CancelAnswer,
+        example = json!(examples::cancel_answer())
+    )),
+    extensions(("x-error-codes" = json!([ErrorCode::NotFound, ErrorCode::StorageFull])))
+)]
 pub(super) async fn cancel(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,

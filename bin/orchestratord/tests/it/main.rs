@@ -8,6 +8,8 @@ mod bodies;
 #[cfg(test)]
 mod cancelling;
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod damage;

@@ -1,0 +1,252 @@
+//! Schemas of the OpenAI facade. The daemon reads and writes these objects by hand (`openai-facade`), so
+//! that null counts as absent and each refusal names its parameter; here is what they look like.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::examples::{MODEL, TASK_ID};
+
+/// The request of `POST /v1/chat/completions`, in OpenAI's words. Every parameter that is listed takes effect,
+/// but for those that change no answer (`metadata`, `store`, `user`, …). One that would change the answer and
+/// is not served (`tools`, `n` above 1, `logprobs`, `response_format`, …) is refused by name, and so is one
+/// that is unknown. A null counts as absent.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChatCompletionRequest {
+    /// A model's alias or catalog id, see `GET /v1/models`.
+    #[schema(min_length = 1)]
+    pub(crate) model: String,
+    #[schema(min_items = 1, max_items = 4096)]
+    pub(crate) messages: Vec<ChatMessage>,
+    /// Most tokens to generate.
+    #[schema(minimum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_completion_tokens: Option<u32>,
+    /// The older name of `max_completion_tokens`; where both are given they must be equal.
+    #[schema(minimum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_tokens: Option<u32>,
+    #[schema(minimum = 0, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) temperature: Option<f32>,
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_p: Option<f32>,
+    #[schema(minimum = -2, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) presence_penalty: Option<f32>,
+    #[schema(minimum = -2, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frequency_penalty: Option<f32>,
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<u64>,
+    /// One string, or up to 16.
+    #[schema(value_type = Option<OneOrMore>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stop: Option<OneOrMore>,
+    /// Chunks as they come, in place of one answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream_options: Option<StreamOptions>,
+}
+
+/// One string or several.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+/// A message.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChatMessage {
+    /// `system`, `developer`, `user` or `assistant`.
+    pub(crate) role: String,
+    /// Text.
+    pub(crate) content: String,
+}
+
+/// Taken with `stream` only.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StreamOptions {
+    /// A chunk with the usage before the end.
+    pub(crate) include_usage: bool,
+}
+
+/// OpenAI's `chat.completion`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChatCompletion {
+    pub(crate) id: String,
+    /// Always `chat.completion`.
+    pub(crate) object: String,
+    /// Seconds since 1970.
+    pub(crate) created: u64,
+    pub(crate) model: String,
+    pub(crate) choices: Vec<ChatChoice>,
+    #[schema(required)]
+    pub(crate) usage: Option<OpenAiUsage>,
+}
+
+/// An answer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChatChoice {
+    pub(crate) index: u32,
+    pub(crate) message: ChatAnswer,
+    /// Always null.
+    #[schema(required, value_type = Option<Object>)]
+    pub(crate) logprobs: Option<Value>,
+    pub(crate) finish_reason: String,
+}
+
+/// What the model said.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChatAnswer {
+    /// Always `assistant`.
+    pub(crate) role: String,
+    pub(crate) content: String,
+    /// What a reasoning model thought before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reasoning_content: Option<String>,
+    /// Always null.
+    #[schema(required)]
+    pub(crate) refusal: Option<String>,
+}
+
+/// Tokens used.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct OpenAiUsage {
+    pub(crate) prompt_tokens: u64,
+    pub(crate) completion_tokens: u64,
+    pub(crate) total_tokens: u64,
+}
+
+/// OpenAI's `list` of models.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ModelListSchema {
+    /// Always `list`.
+    pub(crate) object: String,
+    pub(crate) data: Vec<ModelSchema>,
+}
+
+/// OpenAI's `model`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ModelSchema {
+    /// What a request's `model` takes.
+    pub(crate) id: String,
+    /// Always `model`.
+    pub(crate) object: String,
+    /// Seconds since 1970.
+    pub(crate) created: u64,
+    pub(crate) owned_by: String,
+}
+
+pub(crate) fn chat_request() -> ChatCompletionRequest {
+    ChatCompletionRequest {
+        model: MODEL.to_owned(),
+        messages: vec![ChatMessage {
+            role: "user".to_owned(),
+            content: "Name three colors.".to_owned(),
+        }],
+        max_completion_tokens: Some(32),
+        max_tokens: None,
+        temperature: Some(0.5),
+        top_p: None,
+        presence_penalty: None,
+        frequency_penalty: None,
+        seed: None,
+        stop: Some(OneOrMore::One("\n\n".to_owned())),
+        stream: None,
+        stream_options: None,
+    }
+}
+
+pub(crate) fn chat_stream_request() -> ChatCompletionRequest {
+    ChatCompletionRequest {
+        stop: Some(OneOrMore::More(vec!["\n\n".to_owned(), "END".to_owned()])),
+        stream: Some(true),
+        stream_options: Some(StreamOptions { include_usage: true }),
+        ..chat_request()
+    }
+}
+
+/// An error in OpenAI's shape, which `openai-facade` writes.
+pub(crate) fn error_schema() -> Value {
+    let text = |about: &str| json!({"type": "string", "description": about});
+    json!({
+        "type": "object",
+        "description": "An error in OpenAI's shape.",
+        "required": ["error"],
+        "properties": {
+            "error": {
+                "type": "object",
+                "required": ["message", "type", "param", "code"],
+                "properties": {
+                    "message": text("For people."),
+                    "type": text("OpenAI's class of errors, which goes with the status."),
+                    "param": {"type": ["string", "null"], "description": "The parameter at fault."},
+                    "code": text(
+                        "The native code, except `model_not_found`, `context_length_exceeded` and \
+                         `content_filter`.",
+                    ),
+                },
+            },
+        },
+    })
+}
+
+pub(crate) fn chat_completion() -> ChatCompletion {
+    ChatCompletion {
+        id: format!("chatcmpl-{}", TASK_ID.replace('-', "")),
+        object: "chat.completion".to_owned(),
+        created: 1_795_262_400,
+        model: MODEL.to_owned(),
+        choices: vec![ChatChoice {
+            index: 0,
+            message: ChatAnswer {
+                role: "assistant".to_owned(),
+                content: "Red, green and blue.".to_owned(),
+                reasoning_content: None,
+                refusal: None,
+            },
+            logprobs: None,
+            finish_reason: "stop".to_owned(),
+        }],
+        usage: Some(OpenAiUsage { prompt_tokens: 13, completion_tokens: 6, total_tokens: 19 }),
+    }
+}
+
+/// A stream of chunks, as bytes on the wire.
+pub(crate) fn chat_chunks() -> String {
+    let chunk = |delta: Value, finish_reason: Option<&str>| {
+        let choice =
+            json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
+        let chunk = json!({
+            "id": format!("chatcmpl-{}", TASK_ID.replace('-', "")),
+            "object": "chat.completion.chunk",
+            "created": 1_795_262_400,
+            "model": MODEL,
+            "choices": [choice],
+        });
+        format!("data: {chunk}\n\n")
+    };
+    let role = chunk(json!({"role": "assistant", "content": ""}), None);
+    let text = chunk(json!({"content": "Red"}), None);
+    let end = chunk(json!({}), Some("stop"));
+    format!(": queued\n\n{role}{text}{end}data: [DONE]\n\n")
+}
+
+pub(crate) fn model() -> ModelSchema {
+    ModelSchema {
+        id: MODEL.to_owned(),
+        object: "model".to_owned(),
+        created: 1_795_262_400,
+        owned_by: "local".to_owned(),
+    }
+}
+
+pub(crate) fn models() -> ModelListSchema {
+    ModelListSchema { object: "list".to_owned(), data: vec![model()] }
+}
