@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use catalog_core::Catalog;
 use config_schema::Config;
 use fetch::{Authority, EgressPolicy, FetchLimits};
-use model_provisioner::{PipConfig, Provisioner, ProvisionerConfig, WallClock};
+use model_provisioner::{Hub, PipConfig, Provisioner, ProvisionerConfig, WallClock};
 
 use crate::environment::Environment;
 
@@ -23,6 +23,7 @@ pub(crate) fn provisioner(
         cache_dir: data_dir.to_owned(),
         model_roots: model_roots(config),
         index_urls: pip.index_urls,
+        hub: hub(config)?,
         policy,
         limits: FetchLimits::default(),
         now_ms,
@@ -42,6 +43,18 @@ fn model_roots(config: &Config) -> Vec<Utf8PathBuf> {
         }
     }
     roots
+}
+
+fn hub(config: &Config) -> anyhow::Result<Hub> {
+    let egress = &config.egress;
+    let token = egress.hub_token_file.as_ref().map(|path| {
+        let text = std::fs::read_to_string(path);
+        text.with_context(|| format!("egress.hub_token_file: cannot read {path}"))
+    });
+    Ok(Hub {
+        url: egress.hub_url.parse().context("egress.hub_url is no URL")?,
+        token: token.transpose()?.map(|text| text.trim().to_owned()),
+    })
 }
 
 fn policy(

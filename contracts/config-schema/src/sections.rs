@@ -158,6 +158,12 @@ settings! {
         /// Places, written `host` or `host:port`, that may be asked although they lie on a private or
         /// loopback network. Without a port, 443 is meant.
         listed_private_hosts: Vec<String> = Vec::new() => place;
+        /// The hub that `hf:` sources name repositories of; a mirror on a private network is listed besides.
+        hub_url: String = "https://huggingface.co".to_owned() => hub;
+        /// A file with the access token for the hub, for models that are not open to all. It is sent to the
+        /// hub alone.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        hub_token_file: Option<Utf8PathBuf> = None;
         /// Largest download, in bytes.
         max_bytes: u64 = 64 * GIB, 1_048_576..=1_125_899_906_842_624_i64;
     }
@@ -243,6 +249,18 @@ fn place(text: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("a host in lower case, or `host:port`, without a scheme")
+    }
+}
+
+fn hub(text: &str) -> Result<(), &'static str> {
+    let address = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_plain = |rest: &str| {
+        !rest.is_empty() && !rest.starts_with('/') && !rest.contains(['@', '?', '#', ' '])
+    };
+    if address.is_some_and(is_plain) {
+        Ok(())
+    } else {
+        Err("an address such as `https://host`, without credentials, query and fragment")
     }
 }
 

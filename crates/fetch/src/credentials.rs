@@ -3,12 +3,17 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::{Origin, Url};
 
-/// A name and a password for one origin. They are sent there and nowhere else, and never shown.
+/// What proves who asks, for one origin. It is sent there and nowhere else, and never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     origin: Origin,
-    user: String,
-    password: Option<String>,
+    proof: Proof,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Proof {
+    Password { user: String, password: Option<String> },
+    Bearer(String),
 }
 
 impl Credentials {
@@ -19,15 +24,19 @@ impl Credentials {
             return None;
         }
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let taken = Self {
-            origin: url.origin(),
-            user: decode(url.username()),
-            password: url.password().map(decode),
-        };
+        let proof =
+            Proof::Password { user: decode(url.username()), password: url.password().map(decode) };
+        let taken = Self { origin: url.origin(), proof };
         // Only URLs without a host refuse this, and they hold no credentials.
         let emptied = url.set_username("").is_ok() && url.set_password(None).is_ok();
         debug_assert!(emptied, "a URL with credentials has a host");
         Some(taken)
+    }
+
+    /// A bearer token for the origin of `url`.
+    #[must_use]
+    pub fn bearer(url: &Url, token: impl Into<String>) -> Self {
+        Self { origin: url.origin(), proof: Proof::Bearer(token.into()) }
     }
 
     /// Puts them on a request, if it goes to their origin.
@@ -36,10 +45,10 @@ impl Credentials {
         request: reqwest::RequestBuilder,
         url: &Url,
     ) -> reqwest::RequestBuilder {
-        if url.origin() == self.origin {
-            request.basic_auth(&self.user, self.password.as_ref())
-        } else {
-            request
+        match &self.proof {
+            _ if url.origin() != self.origin => request,
+            Proof::Password { user, password } => request.basic_auth(user, password.as_ref()),
+            Proof::Bearer(token) => request.bearer_auth(token),
         }
     }
 }

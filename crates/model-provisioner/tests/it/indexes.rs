@@ -221,18 +221,6 @@ async fn credentials_of_an_index_stay_with_it() {
     }
 }
 
-#[tokio::test]
-async fn kinds_that_nothing_fetches_yet_are_refused_by_name() {
-    let world = World::new(&[]).await;
-    for (reference, expected) in [("https://example.com/a.gguf", "https"), ("hf:org/repo", "hf")] {
-        let outcome = world.ensure(reference, None).await;
-        match outcome.unwrap_err().as_ref() {
-            ProvisionError::NotYetServed { scheme } => assert_eq!(*scheme, expected),
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
 /// Verifies: ORCH-185
 #[tokio::test]
 async fn ten_callers_at_once_share_one_fetch() {

@@ -5,6 +5,10 @@ mod archives;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
+mod hub;
+#[cfg(test)]
 mod idempotence;
 #[cfg(test)]
 mod indexes;

@@ -20,7 +20,7 @@ use catalog_core::{
 };
 use fetch::{EgressPolicy, FetchLimits};
 use gguf::testing::Builder;
-use model_provisioner::{ProvisionError, Provisioner, ProvisionerConfig, Untrusted};
+use model_provisioner::{Hub, ProvisionError, Provisioner, ProvisionerConfig, Untrusted};
 use sha2::{Digest as _, Sha256};
 use tokio::{net::TcpListener, task::JoinSet};
 use url::Url;
@@ -53,6 +53,7 @@ impl World {
             cache_dir: root.join("cache"),
             model_roots: vec![root.join("models")],
             index_urls: index_urls.to_vec(),
+            hub: Hub::default(),
             policy: EgressPolicy { allow_plain_http_for_listed: true, ..EgressPolicy::default() },
             limits: FetchLimits {
                 retry_delay_ms: 1,
