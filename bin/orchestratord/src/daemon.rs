@@ -17,6 +17,7 @@ use crate::{
     announce::announce,
     boot_clock::BootClock,
     cli::Cli,
+    descriptors,
     embedded_pool::{EmbeddedPool, Workshop},
     entrance::Entrance,
     environment::Environment,
@@ -40,6 +41,7 @@ pub(crate) async fn run(
     let entrance = Entrance::open(&config)?;
     let mut signals = Signals::new()?;
     let mut hangup = Hangup::new()?;
+    descriptors::raise(config.server.connections_max);
     let data_dir = environment.data_dir(&config)?;
     let _lock = DataDir::lock(&data_dir).context("cannot use the data directory")?;
     let listener = TcpListener::bind(config.server.addr)

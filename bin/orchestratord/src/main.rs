@@ -4,6 +4,7 @@ mod announce;
 mod boot_clock;
 mod cli;
 mod daemon;
+mod descriptors;
 mod embedded_pool;
 mod entrance;
 mod environment;

@@ -2,6 +2,8 @@
 //! are scripted ones, and here and there the starter model, which `cargo xtask setup` fetches.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod admission;
 #[cfg(test)]
 mod bodies;
@@ -13,6 +15,8 @@ mod contract;
 mod daemon;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod descriptors;
 #[cfg(test)]
 mod disk_full;
 #[cfg(test)]
@@ -26,7 +30,11 @@ mod facade;
 #[cfg(test)]
 mod http;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod killing;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod model_sources;
 #[cfg(test)]

@@ -3,8 +3,10 @@ use testkit::{Directives, Script, ScriptedEngine};
 
 use crate::{
     daemon::{Daemon, Home, scripted_task},
+    descriptors::raise_descriptors,
     events::{EventReader, whole},
     http::Request,
+    memory::resident_kib,
 };
 
 fn text_of(prompt: &str) -> String {
@@ -174,4 +176,92 @@ fn too_many_subscribers_are_refused_and_resuming_ones_told_to_come_back() {
     let resuming = daemon.get(&format!("/v2/tasks/{id}/events?after=1"));
     assert_eq!((resuming.status, resuming.text()), (200, "retry: 1000\n\n"));
     drop(held);
+}
+
+/// Verifies: ORCH-275, ORCH-078
+#[test]
+fn sixteen_may_listen_to_a_task_and_no_more_in_all_than_allowed() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::scripted(&engine, "slots = 4", "[stream]\nsubscribers_max = 20");
+    let daemon = home.start().ready();
+    let [one, other] = [1, 2].map(|_| daemon.submit(&scripted_task("[[stall_after=1]]")));
+    let events = |id: &str| Request::get(&format!("/v2/tasks/{id}/events"));
+    let check_full = |id: &str| {
+        let refused = events(id).send(daemon.addr);
+        let error = refused.expect_error(429, "TOO_MANY_STREAMS");
+        assert_eq!(error["retriable"], true);
+        assert!(refused.header("retry-after").is_some());
+        for resuming in [
+            events(id).header("Last-Event-ID", "1"),
+            Request::get(&format!("/v2/tasks/{id}/events?after=0")),
+        ] {
+            // A browser comes back from this, and from no other status.
+            let answer = resuming.send(daemon.addr);
+            assert_eq!((answer.status, answer.text()), (200, "retry: 1000\n\n"));
+            assert_eq!(answer.header("content-type"), Some("text/event-stream"));
+        }
+    };
+    let listen = |id: &str| {
+        let mut reader = EventReader::new(events(id).open(daemon.addr));
+        reader.take(2);
+        reader
+    };
+    let mut ones: Vec<EventReader> = (0..16).map(|_| listen(&one)).collect();
+    check_full(&one);
+    let mut others: Vec<EventReader> = (0..4).map(|_| listen(&other)).collect();
+    check_full(&other);
+    // Whoever leaves makes room.
+    others.pop();
+    crate::waiting::wait_for("there is room", || {
+        (events(&other).open(daemon.addr).status == 200).then_some(())
+    });
+    daemon.cancel(&one);
+    assert!(ones.iter_mut().all(|reader| reader.rest().last().unwrap().is_terminal()));
+}
+
+/// Most memory that an idle subscriber may cost, in KiB: its buffers are there whatever the build.
+const SUBSCRIBER_KIB_MAX: u64 = 20;
+
+/// Verifies: ORCH-275, ORCH-277
+#[test]
+fn thousands_may_listen_and_each_costs_little() {
+    use std::io::{Read as _, Write as _};
+    let descriptors = raise_descriptors();
+    // As many as there may be open files, in this process and in the daemon, whose limit is the same.
+    let count = usize::try_from(descriptors.saturating_sub(500)).unwrap().min(2_000);
+    let engine = ScriptedEngine::start(&[]);
+    let sections = "[server]\naddr = \"127.0.0.1:0\"\nconnections_max = 3000\n\
+                    [stream]\nsubscribers_max = 2000\nsubscribers_per_task = 2000\n\
+                    [scheduling]\nidle_ms = 600000";
+    let home = Home::scripted(&engine, "", sections);
+    let daemon = home.start().ready();
+    let id = daemon.submit(&scripted_task("[[stall_after=3]]"));
+    daemon.events(&id).take(4);
+    let before_kib = resident_kib(daemon.pid());
+    let request = format!("GET /v2/tasks/{id}/events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut streams: Vec<std::net::TcpStream> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut stream = std::net::TcpStream::connect(daemon.addr).unwrap();
+        stream.set_read_timeout(Some(crate::waiting::DEADLINE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        streams.push(stream);
+    }
+    let read_until = |stream: &mut std::net::TcpStream, end: &[u8]| {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 1024];
+        while !bytes.windows(end.len()).any(|window| window == end) {
+            let read = stream.read(&mut buffer).unwrap();
+            assert_ne!(read, 0, "{}", String::from_utf8_lossy(&bytes));
+            bytes.extend_from_slice(&buffer[..read]);
+        }
+    };
+    for stream in &mut streams {
+        read_until(stream, b"id: 4");
+    }
+    let each_kib = resident_kib(daemon.pid()).saturating_sub(before_kib) / count as u64;
+    assert!(each_kib <= SUBSCRIBER_KIB_MAX, "{each_kib} KiB each of {count}");
+    daemon.cancel(&id);
+    for stream in &mut streams {
+        read_until(stream, b"event: end");
+    }
 }
