@@ -8,6 +8,7 @@ use xtask::{Bindings, LayerMap, Metadata, RanTests, Requirements, StatusFile};
 use crate::process;
 
 const SCHEMA: &str = "contracts/generated/config.schema.json";
+const METRICS: &str = "contracts/generated/metrics.json";
 const OPENAPI: &str = "contracts/generated/openapi-orchestratord.json";
 
 /// `cargo xtask layers`
@@ -25,7 +26,9 @@ pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
 /// `cargo xtask contracts [--check]`
 pub(crate) fn contracts(root: &Utf8Path, check: bool) -> Result<()> {
     let schema = xtask::canonical_json(&config_schema::json_schema());
+    let metrics = xtask::canonical_json(&orchestrator_metrics::list());
     let stale = [
+        bring_up_to_date(root, METRICS, &metrics, check)?,
         bring_up_to_date(root, SCHEMA, &schema, check)?,
         bring_up_to_date(root, OPENAPI, &openapi(root)?, check)?,
     ];

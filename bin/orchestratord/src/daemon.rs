@@ -5,10 +5,11 @@ use anyhow::{Context as _, bail};
 use catalog_core::{Catalog, CatalogLimits};
 use config_schema::{Config, Pool, TokenSync};
 use event_log::{LogOptions, SegmentLog};
-use http_edge::{EdgeLimits, EdgeOptions};
+use http_edge::{EdgeCounters, EdgeLimits, EdgeOptions};
 use model_provisioner::WallClock;
 use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState};
 use orchestrator_core::Limits;
+use orchestrator_metrics::DaemonMetrics;
 use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,6 +26,7 @@ use crate::{
     hangup::Hangup,
     models::Models,
     openai_pool, provisioning, routes,
+    scrape::Scrape,
     signals::Signals,
     state::AppState,
 };
@@ -72,14 +74,16 @@ pub(crate) async fn run(
     let catalog = Arc::new(catalog);
     let models = Arc::new(Models::new(Arc::clone(&catalog), &config, Arc::clone(&now_ms)));
     let host = AdapterHost::default();
+    let metrics = Arc::new(DaemonMetrics::default());
     let orchestrator = Orchestrator::start(Parts {
         options: options(&config),
         clock,
         journal: store,
-        events,
+        events: Arc::clone(&events) as _,
         models: Arc::clone(&models) as _,
         meter: Arc::clone(&models) as _,
         host: host.clone(),
+        observer: Arc::clone(&metrics) as _,
     })
     .await
     .context("cannot take over the last run")?;
@@ -90,18 +94,26 @@ pub(crate) async fn run(
         host,
         models,
         catalog: Arc::clone(&catalog),
+        metrics: Arc::clone(&metrics),
         provisioner: provisioning::provisioner(environment, &config, &data_dir, catalog, now_ms)?,
     });
     let mut background = JoinSet::new(); // dropping it ends what brings pools up
     open_pools(&config, &workshop, &url, &mut background)?;
 
     let stop = CancellationToken::new();
+    let counters = Arc::new(EdgeCounters::default());
     let state = AppState {
         orchestrator: Arc::clone(&orchestrator),
         pace: Pace {
             heartbeat: Duration::from_millis(config.stream.heartbeat_ms),
             metrics: Duration::from_millis(config.stream.metrics_interval_ms),
         },
+        scrape: Arc::new(Scrape {
+            metrics,
+            edge: Arc::clone(&counters),
+            events,
+            store: data_dir.join("store.sqlite"),
+        }),
         profile: config.profile.name(),
         admissions: TaskTracker::new(),
     };
@@ -110,6 +122,7 @@ pub(crate) async fn run(
         renderer: Some(Arc::new(routes::render_error)),
         allowed_origins: config.cors.allowed_origins.clone(),
         tls: entrance.tls.clone(),
+        counters,
         ..EdgeOptions::new(entrance.gate.clone())
     };
     announce(&format!("orchestratord listens on {url}"));

@@ -6,8 +6,9 @@ use camino::Utf8Path;
 use catalog_core::{Alias, Catalog, Entry, ModelReference};
 use config_schema::{CandlePool, Config, Model};
 use engine_candle::{CandleConfig, CandleEngine, Vocabulary};
-use model_provisioner::{Progress, Provisioner};
+use model_provisioner::{Progress, ProvisionError, Provisioner};
 use orchestrator::{Orchestrator, PoolFacts, PoolModel, PoolState};
+use orchestrator_metrics::DaemonMetrics;
 use prompt::PromptModel;
 
 use crate::{
@@ -89,6 +90,7 @@ pub(crate) struct Workshop {
     pub(crate) models: Arc<Models>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) provisioner: Provisioner,
+    pub(crate) metrics: Arc<DaemonMetrics>,
 }
 
 impl Workshop {
@@ -123,7 +125,13 @@ impl Workshop {
 
     async fn try_bring_up(&self, pool: &EmbeddedPool) -> anyhow::Result<()> {
         self.orchestrator.put_pool(pool.facts(PoolState::Provisioning, &self.models));
-        let entry = self.provision(pool).await?;
+        let provisioned = self.provision(pool).await;
+        match &provisioned {
+            Ok(_) => self.metrics.model_verified(true),
+            Err(error) if is_untrusted(error) => self.metrics.model_verified(false),
+            Err(_) => {}
+        }
+        let entry = provisioned?;
         self.models.note(&pool.model_name, Preparation::Loading);
         let id = entry.id.to_string();
         let loading = PoolFacts {
@@ -192,6 +200,12 @@ impl Workshop {
             .await
             .with_context(|| format!("cannot load {}", entry.id))
     }
+}
+
+/// Whether the bytes were there and were not what they should be.
+fn is_untrusted(error: &anyhow::Error) -> bool {
+    let provisioning = error.downcast_ref::<Arc<ProvisionError>>().map(|error| &**error);
+    matches!(provisioning, Some(ProvisionError::UntrustedArtifact { .. }))
 }
 
 fn how_to_mend(pool: &EmbeddedPool, reason: &str, pause: Duration) -> String {

@@ -19,6 +19,7 @@ mod progress_line;
 mod provisioning;
 mod query;
 mod routes;
+mod scrape;
 mod signals;
 mod state;
 mod tokens;

@@ -1,4 +1,6 @@
-use axum::Router;
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn_with_state};
 use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -6,6 +8,7 @@ use crate::{openapi, state::AppState};
 
 mod events;
 mod facade;
+mod metrics;
 mod scopes;
 mod status;
 mod tasks;
@@ -15,8 +18,10 @@ pub(crate) use scopes::SCOPES;
 
 /// All routes of the daemon.
 pub(crate) fn router(state: AppState) -> Router {
+    let counted = Arc::clone(&state.scrape.metrics);
     let routes = Router::from(described()).with_state(state);
-    http_edge::guard_routes(routes, SCOPES)
+    let guarded = http_edge::guard_routes(routes, SCOPES);
+    guarded.layer(from_fn_with_state(counted, metrics::measure))
 }
 
 /// All routes with their entries in the OpenAPI document. To add one:
@@ -37,6 +42,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(openapi::InStreams::openapi())
         .routes(routes!(status::health))
         .routes(routes!(status::ready))
+        .routes(routes!(metrics::page))
         .routes(routes!(openapi::serve))
         .routes(routes!(status::status))
         .routes(routes!(tasks::submit, tasks::list))

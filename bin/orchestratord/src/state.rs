@@ -6,13 +6,14 @@ use orchestrator::{Orchestrator, Refusal, TaskRow};
 use orchestrator_core::TaskId;
 use tokio_util::task::TaskTracker;
 
-use crate::event_stream::Pace;
+use crate::{event_stream::Pace, scrape::Scrape};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct AppState {
     pub(crate) orchestrator: Arc<Orchestrator>,
     pub(crate) pace: Pace,
+    pub(crate) scrape: Arc<Scrape>,
     pub(crate) profile: &'static str,
     /// Admissions that are carried through although the client leaves in their middle; they end with the
     /// runtime.

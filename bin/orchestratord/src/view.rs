@@ -1,7 +1,7 @@
 use adapter_host::Sampling;
 use api_types::{AttemptView, Links, PreparationView, TaskAccepted, TaskView, Usage};
 use jiff::Timestamp;
-use orchestrator::{Accepted, Outcome, TaskRow};
+use orchestrator::{Accepted, TaskRow};
 use orchestrator_core::TaskId;
 use serde_json::json;
 
@@ -34,7 +34,7 @@ pub(crate) fn task_view(
         seed: spec.sampling.seed,
         started_at: instant(attempt.started_at_ms),
         ended_at: attempt.ended_at_ms.map(instant),
-        outcome: attempt.outcome.map(|outcome| outcome_name(outcome).to_owned()),
+        outcome: attempt.outcome.map(|outcome| outcome.name().to_owned()),
         tokens: attempt.tokens,
     });
     TaskView {
@@ -109,18 +109,6 @@ pub(crate) fn links(id: TaskId) -> Links {
         events_url: format!("/v2/tasks/{id}/events"),
         status_url: format!("/v2/tasks/{id}"),
         cancel_url: format!("/v2/tasks/{id}/cancel"),
-    }
-}
-
-fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Completed => "completed",
-        Outcome::Canceled => "canceled",
-        Outcome::Expired => "expired",
-        Outcome::Refused => "refused",
-        Outcome::Lost => "lost",
-        Outcome::Mismatch => "mismatch",
-        Outcome::Interrupted => "interrupted",
     }
 }
 

@@ -9,7 +9,10 @@ use api_types::{
 };
 use orchestrator_core::{Event, TaskId};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{OwnedMutexGuard, oneshot};
+use tokio::{
+    sync::{OwnedMutexGuard, oneshot},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -96,6 +99,22 @@ pub(crate) async fn submit(
     shared: &Arc<Shared>,
     submission: Submission,
 ) -> Result<Accepted, Refusal> {
+    let began = Instant::now();
+    let outcome = judge(shared, submission).await;
+    match &outcome {
+        Ok(accepted) if accepted.is_replay => {}
+        Ok(accepted) => {
+            shared.observer.admitted(accepted.task.spec.labels(), began.elapsed());
+        }
+        Err(refusal) => {
+            let body = refusal.body("");
+            shared.observer.rejected(body.code, body.policy_label.as_deref());
+        }
+    }
+    outcome
+}
+
+async fn judge(shared: &Arc<Shared>, submission: Submission) -> Result<Accepted, Refusal> {
     submission.request.validate()?;
     let digest = request_digest(shared, &submission.request);
     let Some(key) = submission.idempotency_key.clone() else {
@@ -238,7 +257,7 @@ async fn commit_admission(
             task: row.id,
         });
         let admitted = Record::Admitted { task: Box::new(row.clone()), binding };
-        let result = match committer.journal.commit(vec![admitted]).await {
+        let result = match committer.commit(vec![admitted]).await {
             Ok(()) => {
                 let task = row.id;
                 committer.remember(Arc::new(LiveTask::new(row.clone(), log, 0)));

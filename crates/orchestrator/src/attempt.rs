@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use adapter_host::{Attempt, AttemptId, Input};
+use adapter_host::{Attempt, AttemptId, Binding, Input};
 use api_types::{ErrorCode, EventKind, MetricsEvent, StartedEvent, TaskState};
 use serde_json::json;
 
@@ -26,6 +26,17 @@ pub(crate) enum Method {
     Replay(Vec<u32>),
     /// The engine starts over and what it says is compared.
     Regenerate(Comparison),
+}
+
+impl Method {
+    /// As failovers tell it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Fresh => "restart",
+            Self::Replay(_) => "replay",
+            Self::Regenerate(_) => "regenerate",
+        }
+    }
 }
 
 pub(crate) async fn attempt(
@@ -60,9 +71,58 @@ pub(crate) async fn attempt(
     }
     let (method, run_settings) = match method(live, pool, &replay) {
         Ok(method) => (method, replay.settings.clone()),
-        Err(verdict) => return verdict,
+        Err(verdict) => {
+            if let Some(outcome) = verdict.outcome_name() {
+                shared.observer.failed_over("none", outcome);
+            }
+            return verdict;
+        }
     };
     begin(shared, live, pool, model, attempt_id, run_settings.as_ref()).await;
+    // What attempts leave behind that no engine took up is not kept, so each before this one failed.
+    let failover = (live.changing().progress.attempts.len() > 1).then_some(method.name());
+    let verdict = Box::pin(stream(
+        shared,
+        live,
+        dispatch,
+        Placed { pool, model, binding: &binding, attempt_id },
+        Continued { input, method, run_settings, replay, failover },
+    ))
+    .await;
+    if let (Some(method), Some(outcome)) = (failover, verdict.outcome_name()) {
+        shared.observer.failed_over(method, outcome);
+    }
+    verdict
+}
+
+/// Which engine an attempt goes to.
+struct Placed<'a> {
+    pool: &'a PoolFacts,
+    model: &'a PoolModel,
+    binding: &'a Binding,
+    attempt_id: AttemptId,
+}
+
+/// What an attempt starts from.
+struct Continued {
+    input: Input,
+    method: Method,
+    run_settings: Option<serde_json::Value>,
+    replay: Replay,
+    /// The method's name, where an attempt before this one failed.
+    failover: Option<&'static str>,
+}
+
+/// Hands the attempt to the engine and carries its output into the task's log.
+async fn stream(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveTask>,
+    dispatch: &Dispatch,
+    placed: Placed<'_>,
+    continued: Continued,
+) -> Verdict {
+    let Placed { pool, model, binding, attempt_id } = placed;
+    let Continued { input, method, run_settings, replay, failover } = continued;
     let accepted = match &method {
         Method::Replay(ids) => ids.clone(),
         Method::Fresh | Method::Regenerate(_) => Vec::new(),
@@ -88,12 +148,12 @@ pub(crate) async fn attempt(
         Some(Err(error)) => return adapter_verdict(live, &error, &replay),
         None => return stopped(live, Counted::default()),
     };
-    if let Method::Replay(_) | Method::Regenerate(_) = method {
-        let name = if matches!(method, Method::Replay(_)) { "replay" } else { "regenerate" };
-        note_failover(live, name);
+    if let Some(method) = failover {
+        note_failover(live, method);
     }
-    let mut relay = Relay::new(shared, live, stream, method, replay);
-    if shown == 0 {
+    let is_first = live.log.last_event() == 0;
+    let mut relay = Relay::new(shared, live, stream, method, replay, &pool.replica.pool_id);
+    if is_first {
         relay.write_started(&started(live, dispatch, pool));
     }
     relay.pump().await
@@ -197,9 +257,10 @@ async fn begin(
 ) {
     let now_ms = shared.clock.wall_ms();
     let digest = model.id.starts_with("sha256:").then(|| model.id.to_string());
-    let progress = {
+    let (progress, is_first) = {
         let mut changing = live.changing();
         let progress = &mut changing.progress;
+        let is_first = progress.started_at_ms.is_none();
         progress.attempts.push(AttemptRow {
             id: attempt_id,
             pool_id: pool.replica.pool_id.to_string(),
@@ -218,12 +279,16 @@ async fn begin(
         progress.first_segment.get_or_insert_with(|| shared.events.current_segment());
         progress.started_at_ms.get_or_insert(now_ms);
         progress.queue_time_ms.get_or_insert_with(|| live.waited_ms(&*shared.clock));
-        changing.progress.clone()
+        (changing.progress.clone(), is_first)
     };
+    let waited = Duration::from_millis(progress.queue_time_ms.unwrap_or_default());
     let moved =
         Record::Moved { task: live.id, state: TaskState::Running, progress: Box::new(progress) };
     shared.commit_until_room(vec![moved]).await;
     live.changing().state = TaskState::Running;
+    if is_first {
+        shared.observer.started(live.labels(), &pool.replica.pool_id, waited);
+    }
 }
 
 fn started(live: &LiveTask, dispatch: &Dispatch, pool: &PoolFacts) -> StartedEvent {

@@ -185,7 +185,8 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
     live.changing().state = ending.state;
     shared.forget(live.id);
     live.log.publish_terminal(&end);
-    shared.count_end(live, &end, ending.state);
+    let decode_time_ms = (usage.tokens_out.unwrap_or_default() > 0).then_some(usage.decode_time_ms);
+    shared.count_end(live, &end, ending.state, decode_time_ms);
 }
 
 /// What the task used. An end that does not come from a running attempt counts what was shown before it.

@@ -1,7 +1,7 @@
 //! The embeddable orchestrator: admission, scheduling, task runs, recovery.
 //!
 //! The crate owns the ports it needs ([`Journal`], [`EventStore`], [`PromptMeter`], [`ModelDirectory`],
-//! [`Clock`]) and drives the pure scheduler of `orchestrator-core`. It never reads the environment, and
+//! [`Clock`], [`Observer`]) and drives the pure scheduler of `orchestrator-core`. It never reads the environment, and
 //! everything it spawns ends with its owner.
 //!
 //! Invariants: a task that was accepted is durable, and ends once, in one terminal state with a reason;
@@ -18,6 +18,7 @@ mod generation;
 mod journal;
 mod live_task;
 mod model;
+mod observer;
 mod options;
 mod orchestrator;
 mod pool_table;
@@ -40,6 +41,7 @@ pub use clock::Clock;
 pub use event_store::{EventStore, EventStoreError, Frame, FrameKind, Region, StoredFrame};
 pub use journal::{Journal, JournalError, TaskFilter};
 pub use model::{ModelDirectory, ModelFacts, ModelRefusal, PromptMeter, PromptRefusal, PromptText};
+pub use observer::{Finished, Observer, Streamed, TaskLabels};
 pub use options::Options;
 pub use orchestrator::{Orchestrator, Standing};
 pub use pool_table::{PoolFacts, PoolModel, PoolState};

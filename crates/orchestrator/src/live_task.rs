@@ -4,7 +4,7 @@ use api_types::{Priority, TaskState};
 use orchestrator_core::{Class, Identity, ModelId, Offer, TaskId};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, EndRow, Progress, TaskRow, TaskSpec, task_log::TaskLog};
+use crate::{Clock, EndRow, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog};
 
 /// A task that has not ended, as this process holds it.
 pub(crate) struct LiveTask {
@@ -67,6 +67,11 @@ impl LiveTask {
     /// yet.
     pub(crate) fn lost_until(&self) -> Option<u64> {
         (self.log.last_event() < self.shown_until).then_some(self.shown_until)
+    }
+
+    /// What the task is counted under.
+    pub(crate) fn labels(&self) -> TaskLabels<'_> {
+        self.spec.labels()
     }
 
     /// Time since admission, in milliseconds.

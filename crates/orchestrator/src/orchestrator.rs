@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use api_types::{ModelView, PoolStatus, PreparationView, QueueStatus, TaskState};
 use orchestrator_core::{Event, TaskId};
@@ -31,6 +34,10 @@ pub struct Standing {
     pub models: Vec<ModelView>,
     pub pools: Vec<PoolStatus>,
     pub queue: Vec<QueueStatus>,
+    /// Streams that somebody listens to.
+    pub subscribers: usize,
+    /// Slots that were given back and nobody held, so far.
+    pub unknown_releases: u64,
 }
 
 impl Orchestrator {
@@ -225,6 +232,7 @@ impl Orchestrator {
             }
         });
         let queue = queue.collect();
+        let unknown_releases = scheduler.unknown_releases();
         drop(scheduler);
         let mut models = self.shared.models.list();
         for model in &mut models {
@@ -234,7 +242,14 @@ impl Orchestrator {
                 model.ready_replicas += u32::from(pool.state == PoolState::Ready);
             }
         }
-        Standing { failing: self.failing(), models, pools: pool_statuses, queue }
+        Standing {
+            failing: self.failing(),
+            models,
+            pools: pool_statuses,
+            queue,
+            subscribers: self.shared.subscribers.load(Ordering::Relaxed),
+            unknown_releases,
+        }
     }
 
     /// Names of what keeps it from taking work; empty where nothing does.

@@ -5,7 +5,7 @@ use api_types::{Content, Determinism, ErrorBody, Failover, MessageRequest, Prior
 use orchestrator_core::{ReplicaId, TaskId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Region, pool_table::replica_id};
+use crate::{Region, TaskLabels, pool_table::replica_id};
 
 /// One change of the journal. A commit holds one or more of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,6 +95,11 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
+    /// What the task is counted under.
+    pub(crate) fn labels(&self) -> TaskLabels<'_> {
+        TaskLabels { model: &self.model_ref, priority: self.priority }
+    }
+
     /// The text that waits with the task, in bytes.
     #[must_use]
     pub fn prompt_bytes(&self) -> u64 {
@@ -198,6 +203,22 @@ pub enum Outcome {
     Mismatch,
     /// The daemon ended in the middle of it.
     Interrupted,
+}
+
+impl Outcome {
+    /// As the API shows it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Canceled => "canceled",
+            Self::Expired => "expired",
+            Self::Refused => "refused",
+            Self::Lost => "lost",
+            Self::Mismatch => "mismatch",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// How a task ended.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use crate::{
-    Frame, FrameKind, Outcome, Record,
+    Frame, FrameKind, Outcome, Record, Streamed,
     assembler::{Assembler, Piece},
     attempt::Method,
     ending::{Counted, Ending, task_error},
@@ -24,10 +24,14 @@ pub(crate) const ID_BLOCK: u64 = 4096;
 /// Engine events that are taken in one go: one write and one wake-up serve them all.
 const BATCH_MAX: usize = 64;
 
+/// Longest time for which what was streamed is counted here alone, in milliseconds.
+const STREAMED_REPORT_MS: u64 = 1000;
+
 /// Carries an engine's output into the task's log.
 pub(crate) struct Relay<'a> {
     shared: &'a Arc<Shared>,
     live: &'a Arc<LiveTask>,
+    pool_id: &'a str,
     stream: EngineStream,
     comparison: Option<Comparison>,
     replay: Replay,
@@ -41,6 +45,12 @@ pub(crate) struct Relay<'a> {
     ran_before_ms: u64,
     last_progress_boot_ms: u64,
     has_noted_replay: bool,
+    /// Counted since the observer was last told.
+    streamed: Streamed,
+    streamed_from_boot_ms: u64,
+    last_output_boot_ms: Option<u64>,
+    /// Tokens of events that are not shown yet.
+    unshown_tokens: u64,
     /// Reused from batch to batch.
     generation: Vec<u8>,
     events: Vec<u8>,
@@ -64,6 +74,7 @@ impl<'a> Relay<'a> {
         stream: EngineStream,
         method: Method,
         replay: Replay,
+        pool_id: &'a str,
     ) -> Self {
         let (attempts, ran_before_ms) = {
             let changing = live.changing();
@@ -86,6 +97,11 @@ impl<'a> Relay<'a> {
             ran_before_ms,
             last_progress_boot_ms: now_ms,
             has_noted_replay: false,
+            streamed: Streamed::default(),
+            streamed_from_boot_ms: now_ms,
+            last_output_boot_ms: None,
+            unshown_tokens: 0,
+            pool_id,
             generation: Vec::new(),
             events: Vec::new(),
             event_count: 0,
@@ -173,6 +189,7 @@ impl<'a> Relay<'a> {
     async fn take_batch(&mut self) -> Option<Verdict> {
         let mut batch = std::mem::take(&mut self.batch);
         let mut finish_reason = None;
+        let mut outputs = 0;
         for event in batch.drain(..) {
             match event {
                 EngineEvent::Started { run_settings } => self.note_settings(run_settings),
@@ -195,6 +212,7 @@ impl<'a> Relay<'a> {
                         },
                     };
                     let Some(output) = output else { continue };
+                    outputs += 1;
                     if let Some(reason) = self.take_output(&output) {
                         finish_reason = Some((reason, None));
                         break;
@@ -214,10 +232,16 @@ impl<'a> Relay<'a> {
         }
         self.batch = batch;
         self.batch.clear();
+        self.count_outputs(outputs);
         if !self.flush(FrameKind::Output).await {
             return Some(self.stopped_unwritten());
         }
         let (reason, finish) = finish_reason?;
+        if self.assembler.tokens_shown().is_none() {
+            // The events could not tell; the engine does in the end.
+            let told = finish.as_ref().and_then(|finish| finish.output_tokens);
+            self.streamed.tokens += told.map_or(0, u64::from);
+        }
         let ending = Ending::succeeded(reason, self.usage(finish.as_ref()));
         Some(end(ending, finish.is_some()))
     }
@@ -229,10 +253,11 @@ impl<'a> Relay<'a> {
             let is_first = self.replay.is_empty();
             let mut changing = self.live.changing();
             changing.progress.poison.daemon_ends = 0;
-            if is_first {
-                changing
-                    .first_token_ms
-                    .get_or_insert_with(|| self.live.waited_ms(&*self.shared.clock));
+            if is_first && changing.first_token_ms.is_none() {
+                let waited_ms = self.live.waited_ms(&*self.shared.clock);
+                changing.first_token_ms = Some(waited_ms);
+                let waited = Duration::from_millis(waited_ms);
+                self.shared.observer.first_token(self.live.labels(), waited);
             }
         }
         let accepted = self.accepted_tokens.zip(output.tokens);
@@ -258,6 +283,29 @@ impl<'a> Relay<'a> {
             wire::write_token(&mut self.events, self.next_event, &piece);
             self.next_event += 1;
             self.event_count += 1;
+            self.unshown_tokens += piece.tokens.map_or(0, u64::from);
+        }
+    }
+
+    /// Counts outputs that came together.
+    fn count_outputs(&mut self, outputs: u32) {
+        if outputs == 0 {
+            return;
+        }
+        let now_ms = self.last_progress_boot_ms;
+        let pause_ms = self.last_output_boot_ms.map(|last| now_ms.saturating_sub(last));
+        self.streamed.count_outputs(pause_ms, outputs);
+        self.last_output_boot_ms = Some(now_ms);
+        if now_ms.saturating_sub(self.streamed_from_boot_ms) >= STREAMED_REPORT_MS {
+            self.report_streamed();
+            self.streamed_from_boot_ms = now_ms;
+        }
+    }
+
+    fn report_streamed(&mut self) {
+        if !self.streamed.is_empty() {
+            self.shared.observer.streamed(self.live.labels(), self.pool_id, &self.streamed);
+            self.streamed = Streamed::default();
         }
     }
 
@@ -308,6 +356,7 @@ impl<'a> Relay<'a> {
             self.last_progress_boot_ms = self.shared.clock.boot_ms();
         }
         self.live.log.publish(region, Bytes::copy_from_slice(&self.events));
+        self.streamed.tokens += std::mem::take(&mut self.unshown_tokens);
         if let Some(attempt) = self.live.changing().progress.attempts.last_mut() {
             attempt.tokens = self.accepted_tokens.unwrap_or_default();
         }
@@ -378,6 +427,12 @@ impl<'a> Relay<'a> {
             tokens_out: self.assembler.tokens_shown().or(told),
             decode_time_ms,
         }
+    }
+}
+
+impl Drop for Relay<'_> {
+    fn drop(&mut self) {
+        self.report_streamed();
     }
 }
 

@@ -14,11 +14,12 @@ use futures_util::FutureExt as _;
 use orchestrator_core::{
     Action, EndedBy, Event, Lease, Next, QueueLimit, Restored, Scheduler, TaskId,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Clock, EndRow, EventStore, EventStoreError, Journal, JournalError, Options, Outcome, Record,
+    Clock, EndRow, EventStore, EventStoreError, Finished, Journal, JournalError, Observer, Options,
+    Outcome, Record,
     admission::Admissions,
     ending::{Counted, Ending, finish, task_error},
     live_task::{LiveTask, StopReason},
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) models: Arc<dyn ModelDirectory>,
     pub(crate) meter: Arc<dyn PromptMeter>,
     pub(crate) host: AdapterHost,
+    pub(crate) observer: Arc<dyn Observer>,
     pub(crate) pools: PoolTable,
     pub(crate) admissions: Admissions,
     pub(crate) rates: Rates,
@@ -79,6 +81,8 @@ pub struct Parts {
     pub meter: Arc<dyn PromptMeter>,
     /// Where engines are bound; shared with whoever binds them.
     pub host: AdapterHost,
+    /// Who counts; `()` where nobody does.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Shared {
@@ -93,6 +97,7 @@ impl Shared {
             models: parts.models,
             meter: parts.meter,
             host: parts.host,
+            observer: parts.observer,
             pools: PoolTable::default(),
             admissions: Admissions::default(),
             next_sequence: AtomicU64::new(last_sequence + 1),
@@ -252,11 +257,19 @@ impl Shared {
             || live.changing().state == TaskState::Running
     }
 
+    /// Commits, once.
+    pub(crate) async fn commit(&self, records: Vec<Record>) -> Result<(), JournalError> {
+        let began = Instant::now();
+        self.journal.commit(records).await?;
+        self.observer.committed(began.elapsed());
+        Ok(())
+    }
+
     /// Commits; waits while the device is full. Resolves only when the records are durable: if the store
     /// fails, the process has to end.
     pub(crate) async fn commit_until_room(&self, records: Vec<Record>) {
         loop {
-            match self.journal.commit(records.clone()).await {
+            match self.commit(records.clone()).await {
                 Ok(()) => return self.set_store_full(false),
                 Err(JournalError::Full) => {
                     self.set_store_full(true);
@@ -333,8 +346,26 @@ impl Shared {
         }
     }
 
-    /// Says in the log how a task ended.
-    pub(crate) fn count_end(&self, live: &LiveTask, end: &EndRow, state: TaskState) {
+    /// Says how a task ended.
+    pub(crate) fn count_end(
+        &self,
+        live: &LiveTask,
+        end: &EndRow,
+        state: TaskState,
+        decode_time_ms: Option<u64>,
+    ) {
+        let pool_id =
+            live.changing().progress.attempts.last().map(|attempt| attempt.pool_id.clone());
+        self.observer.finished(
+            live.labels(),
+            &Finished {
+                state,
+                code: end.error.as_ref().map(|error| error.code),
+                pool_id: pool_id.as_deref(),
+                tokens_in: end.tokens_in,
+                decode_time: decode_time_ms.map(Duration::from_millis),
+            },
+        );
         tracing::info!(
             event = "task_ended",
             task_id = %live.id,

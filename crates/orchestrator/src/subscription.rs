@@ -30,6 +30,8 @@ pub struct Subscription {
     cursor: Option<Cursor>,
     live: Option<Arc<LiveTask>>,
     shared: Arc<Shared>,
+    /// Whether somebody got it.
+    is_given: bool,
 }
 
 impl fmt::Debug for Subscription {
@@ -60,11 +62,31 @@ impl Subscription {
     }
 }
 
+impl Subscription {
+    fn count_end(&self, cursor: &Cursor) {
+        if cursor.notices_dropped() > 0 {
+            self.shared.observer.notices_dropped(cursor.notices_dropped());
+        }
+        let (is_complete, has_failed) = cursor.standing();
+        if !self.is_given || is_complete {
+            return;
+        }
+        let is_ours = cursor.log().is_closed() || self.shared.closing.is_cancelled();
+        let cause = match (has_failed, is_ours) {
+            (true, _) => "unreadable",
+            (false, true) => "shutdown",
+            (false, false) => "client",
+        };
+        self.shared.observer.subscription_lost(cause);
+    }
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.shared.subscribers.fetch_sub(1, Ordering::Relaxed);
         let Some(cursor) = self.cursor.take() else { return };
         let log = Arc::clone(cursor.log());
+        self.count_end(&cursor);
         drop(cursor);
         let Some(live) = &self.live else { return };
         let is_ours = log.is_closed() || self.shared.closing.is_cancelled();
@@ -120,8 +142,12 @@ impl Shared {
             return Err(too_many);
         }
         let cursor = log.subscribe(after);
-        let subscription =
-            Subscription { cursor: Some(cursor), live: live.clone(), shared: Arc::clone(self) };
+        let mut subscription = Subscription {
+            cursor: Some(cursor),
+            live: live.clone(),
+            shared: Arc::clone(self),
+            is_given: false,
+        };
         if let Some(live) = &live {
             self.unpark(live.id);
         }
@@ -138,6 +164,7 @@ impl Shared {
         if log.terminal().is_some_and(|terminal| after >= terminal.id) {
             return Ok(Subscribed::NothingLeft);
         }
+        subscription.is_given = true;
         Ok(Subscribed::Stream(subscription))
     }
 }

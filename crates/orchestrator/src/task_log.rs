@@ -203,7 +203,9 @@ impl TaskLog {
             place,
             next: after.saturating_add(1),
             notice_seen,
+            notices_dropped: 0,
             over: false,
+            failed: false,
         }
     }
 }
@@ -239,7 +241,9 @@ pub(crate) struct Cursor {
     place: usize,
     next: u64,
     notice_seen: u64,
+    notices_dropped: u64,
     over: bool,
+    failed: bool,
 }
 
 impl fmt::Debug for Cursor {
@@ -267,6 +271,7 @@ impl Cursor {
             drop(inner);
             let Some(region) = region else {
                 self.over = true;
+                self.failed = true;
                 let place = format!("event {} of task {}", self.next, self.log.task);
                 return Poll::Ready(Some(Err(EventStoreError::Damaged { place })));
             };
@@ -276,6 +281,7 @@ impl Cursor {
                 }
                 Err(error) => {
                     self.over = true;
+                    self.failed = true;
                     Err(error)
                 }
             }));
@@ -296,6 +302,7 @@ impl Cursor {
         {
             let (version, event) = (*version, event.clone());
             drop(inner);
+            self.notices_dropped += version - self.notice_seen - 1;
             self.notice_seen = version;
             return Poll::Ready(Some(Ok(Delivery::Notice(event))));
         }
@@ -346,6 +353,16 @@ impl Cursor {
             Poll::Pending
         })
         .await
+    }
+
+    /// Whether all there is was given, and whether it could not be read.
+    pub(crate) fn standing(&self) -> (bool, bool) {
+        (self.over && !self.failed && self.log.terminal().is_some(), self.failed)
+    }
+
+    /// Events without id that newer ones took the place of.
+    pub(crate) fn notices_dropped(&self) -> u64 {
+        self.notices_dropped
     }
 
     pub(crate) fn log(&self) -> &Arc<TaskLog> {

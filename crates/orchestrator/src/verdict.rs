@@ -33,6 +33,18 @@ pub(crate) enum RetryReason {
     Failed,
 }
 
+impl Verdict {
+    /// How the attempt ended; `None` where no engine took it up, and so it does not count as one.
+    pub(crate) fn outcome_name(&self) -> Option<&'static str> {
+        match self {
+            Self::End { ending, .. } => ending.outcome.map(Outcome::name),
+            Self::Retry { reason: RetryReason::Failed, .. } => Some(Outcome::Lost.name()),
+            Self::Retry { .. } => None,
+            Self::Leave => Some(Outcome::Interrupted.name()),
+        }
+    }
+}
+
 pub(crate) fn end(ending: Ending, engine_is_done: bool) -> Verdict {
     Verdict::End { ending: Box::new(ending), engine_is_done }
 }

@@ -42,6 +42,7 @@ impl LayerMap {
             "critic-executor",
             "fetch",
             "http-edge",
+            "metrics",
             "model-provisioner",
             "operations",
             "orchestrator",
@@ -51,6 +52,7 @@ impl LayerMap {
             ("engine-candle", Layer::Technology(&["adapter-host"])),
             ("engine-openai", Layer::Technology(&["adapter-host"])),
             ("event-log", Layer::Technology(&["orchestrator"])),
+            ("orchestrator-metrics", Layer::Technology(&["metrics", "orchestrator"])),
             ("store-sqlite", Layer::Technology(&["catalog-core", "operations", "orchestrator"])),
         ];
         let others = [("testkit", Layer::Testkit), ("xtask", Layer::Xtask)];

@@ -109,6 +109,7 @@ pub(super) async fn chat(
     let chat = parse_chat(&body, &wishes)
         .map_err(|wrong| Problem::from(wrong.error_body(correlation_id)))?;
     if !chat.options.ignored.is_empty() {
+        state.scrape.metrics.params_ignored(chat.options.ignored.len() as u64);
         tracing::debug!(correlation_id, ignored = ?chat.options.ignored, "parameters without effect");
     }
     let key = idempotency_key(&headers).map_err(|field| refused(field.into()))?;

@@ -6,6 +6,7 @@ pub(crate) const SCOPES: &[RouteNeeds] = &[
     RouteNeeds::all("/healthz", Needs::Nothing),
     RouteNeeds::all("/readyz", Needs::Nothing),
     client("/v2/openapi.json"),
+    admin("/metrics"),
     admin("/v2/status"),
     client("/v2/tasks"),
     client("/v2/tasks/{id}"),

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Somebody who starts the engine again at its address whenever it died, until a task has ended.
-fn tend(mut engine: ScriptedEngine, daemon: &Daemon, id: &str) -> (ScriptedEngine, u32) {
+pub(crate) fn tend(mut engine: ScriptedEngine, daemon: &Daemon, id: &str) -> (ScriptedEngine, u32) {
     let address = engine.address().to_owned();
     let mut deaths = 0;
     wait_for("the task ends", || {

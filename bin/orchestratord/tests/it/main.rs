@@ -36,9 +36,13 @@ mod killing;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod model_sources;
 #[cfg(test)]
 mod openai_client;
+#[cfg(test)]
+mod openmetrics;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

@@ -79,6 +79,7 @@ impl House {
             host.bind(engine.key.clone(), Arc::new(Bound(Arc::clone(engine))));
         }
         let parts = Parts {
+            observer: Arc::new(()),
             options: self.options.clone(),
             clock: Arc::clone(&self.clock) as _,
             journal: Arc::new(FaultyJournal(Arc::clone(&journal), Arc::clone(&self.faults))),

@@ -1,0 +1,4 @@
+//! Tests of declared metrics, their bounds and their page.
+
+#[cfg(test)]
+mod page;
