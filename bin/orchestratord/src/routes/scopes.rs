@@ -24,3 +24,18 @@ const fn client(path: &'static str) -> RouteNeeds {
 const fn admin(path: &'static str) -> RouteNeeds {
     RouteNeeds::all(path, Needs::Scope(Scope::Admin))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::SCOPES;
+
+    /// Verifies: ORCH-234
+    #[test]
+    fn each_route_declares_what_it_needs() {
+        let document = crate::routes::described().into_openapi();
+        for path in document.paths.paths.keys() {
+            let declared = SCOPES.iter().filter(|route| route.path == path).count();
+            assert_eq!(declared, 1, "{path} stands once in routes/scopes.rs");
+        }
+    }
+}

@@ -91,7 +91,8 @@ pub(super) async fn submit(
 }
 
 /// How a task may be refused, in the shape of every API.
-pub(super) const SUBMIT_ERRORS: [ErrorCode; 10] = [
+pub(super) const SUBMIT_ERRORS: [ErrorCode; 11] = [
+    ErrorCode::RateLimited,
     ErrorCode::ModelNotFound,
     ErrorCode::ModelDeprecated,
     ErrorCode::InvalidParams,

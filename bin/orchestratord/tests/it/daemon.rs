@@ -95,8 +95,8 @@ impl Home {
         let mut child = self.spawn(command);
         let addr = wait_for("the daemon listens", || {
             let log = self.log();
-            let address =
-                log[printed_before..].split_once("listens on http://").map(|(_, rest)| rest);
+            let url = log[printed_before..].split_once("listens on http").map(|(_, rest)| rest);
+            let address = url.and_then(|url| url.split_once("://")).map(|(_, rest)| rest);
             // Only whole lines are read.
             let whole = address.and_then(|rest| rest.split_once('\n'));
             if whole.is_none()

@@ -10,6 +10,8 @@ mod bodies;
 #[cfg(test)]
 mod cancelling;
 #[cfg(test)]
+mod choke_point;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod daemon;
@@ -53,6 +55,8 @@ mod starting;
 mod stopping;
 #[cfg(test)]
 mod subscribing;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn a_token_opens_other_addresses_and_a_weak_one_stops_the_start() {
 }
 
 /// A daemon with tokens of these names and scopes; the token of `x` is `x` 32 times.
-fn with_tokens(engine: &ScriptedEngine, tokens: &[(&str, &str)]) -> Home {
+pub(crate) fn with_tokens(engine: &ScriptedEngine, tokens: &[(&str, &str)]) -> Home {
     let home = Home::scripted(engine, "", "");
     let sections = tokens.iter().map(|(name, scope)| {
         let file = home.path().join(name);
@@ -92,7 +92,7 @@ fn with_tokens(engine: &ScriptedEngine, tokens: &[(&str, &str)]) -> Home {
     home
 }
 
-fn by(name: &str, request: Request) -> Request {
+pub(crate) fn by(name: &str, request: Request) -> Request {
     request.header("Authorization", &format!("Bearer {}", name.repeat(32)))
 }
 
