@@ -51,6 +51,7 @@ pub(crate) fn task_view(
             "stop": spec.stop,
             "determinism": spec.determinism,
             "failover": spec.failover,
+            "output_mode": spec.output_mode,
             "cancel_on_disconnect": spec.cancel_when_alone_ms.is_some(),
         }),
         client_ref: spec.client_ref.clone(),

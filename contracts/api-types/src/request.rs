@@ -21,7 +21,7 @@ pub mod limits {
 }
 
 /// Fields of ORCH-022 that this build does not serve: they are refused by name, never ignored.
-const NOT_SERVED: [&str; 17] = [
+const NOT_SERVED: [&str; 16] = [
     "inputs",
     "query",
     "engine",
@@ -35,7 +35,6 @@ const NOT_SERVED: [&str; 17] = [
     "logprobs",
     "kv_hint",
     "placement",
-    "output_mode",
     "store_transcript",
     "guard",
     "images",
@@ -84,6 +83,10 @@ pub struct TaskRequest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[cfg_attr(feature = "openapi", schema(schema_with = crate::schemas::metadata))]
     pub metadata: BTreeMap<String, String>,
+    /// A label for whoever packages the answer, such as `text`, `json` or `edits`; kept as given, and without
+    /// influence on what is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_mode: Option<String>,
 }
 
 /// What kind of work a task is.

@@ -3,7 +3,8 @@
 //!
 //! The directory holds
 //! - segments, `00000000000000000001.seg` and on, numbered without gaps; frames of all tasks share them.
-//!   The last one may be empty: it waits to be written, so that an append never creates a file;
+//!   The last one may be empty: it waits to be written, so that an append never creates a file. So may
+//!   one between others: what it held was given back;
 //! - `synced`, which says up to where the log is on the device for sure.
 //!
 //! A record is a header of 52 bytes, what the engine gave, and the events. All integers are
@@ -45,5 +46,4 @@ mod syncer;
 mod walk;
 
 pub use options::LogOptions;
-pub use segment::SegmentSize;
 pub use segment_log::SegmentLog;

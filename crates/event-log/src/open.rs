@@ -5,12 +5,12 @@ use std::{
 };
 
 use camino::Utf8Path;
-use orchestrator::EventStoreError;
+use orchestrator::{EventStoreError, SegmentSize};
 
 use crate::{
     LogOptions,
     mark::{Mark, Place, SyncedMark},
-    segment::{self, SEGMENT_HEADER_BYTES, SegmentSize},
+    segment::{self, SEGMENT_HEADER_BYTES},
     state::{Head, failed_to},
     walk::{OnDamage, refuse_or_warn, walk},
 };
@@ -89,6 +89,7 @@ pub(crate) fn open(dir: &Utf8Path, options: LogOptions) -> Result<Opened, EventS
         is_sync_wanted: false,
         retired: former.into_iter().map(Arc::new).collect(),
         erasures: Vec::new(),
+        removals: Vec::new(),
         is_stopping: false,
         failure: None,
     };

@@ -5,6 +5,7 @@ use std::{
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
+use orchestrator::SegmentSize;
 
 /// Length of what stands before a segment's first record.
 pub(crate) const SEGMENT_HEADER_BYTES: u64 = HEADER_LEN as u64;
@@ -15,15 +16,8 @@ const FORMAT: u32 = 1;
 const SUFFIX: &str = ".seg";
 /// A segment is made under this name, so that one with a number is always whole.
 const UNFINISHED: &str = "segment.tmp";
-
-/// A segment and its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SegmentSize {
-    /// Its number.
-    pub number: u64,
-    /// Its length in bytes.
-    pub len_bytes: u64,
-}
+/// Name of what stands in for a segment whose content goes.
+const EMPTIED: &str = "emptied.tmp";
 
 /// Where a segment is kept.
 pub(crate) fn path(dir: &Utf8Path, number: u64) -> Utf8PathBuf {
@@ -49,22 +43,34 @@ pub(crate) fn list(dir: &Utf8Path) -> io::Result<Vec<SegmentSize>> {
 
 /// Makes an empty segment, which survives power loss when this returns.
 pub(crate) fn create(dir: &Utf8Path, number: u64) -> io::Result<File> {
-    let unfinished = dir.join(UNFINISHED);
+    put_empty(dir, number, UNFINISHED)?;
+    open_to_append(dir, number)
+}
+
+/// Puts an empty segment in the place of a former one. Whoever has that one open can read it on.
+pub(crate) fn empty(dir: &Utf8Path, number: u64) -> io::Result<()> {
+    put_empty(dir, number, EMPTIED)
+}
+
+fn put_empty(dir: &Utf8Path, number: u64, unfinished: &str) -> io::Result<()> {
+    let unfinished = dir.join(unfinished);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
     file.write_all(&header(number))?;
     file.sync_all()?;
     fs::rename(&unfinished, path(dir, number))?;
-    sync_dir(dir)?;
-    open_to_append(dir, number)
+    sync_dir(dir)
 }
 
-/// Removes what a crash left of a segment being made.
+/// Removes what a crash left of segments being made.
 pub(crate) fn remove_unfinished(dir: &Utf8Path) -> io::Result<()> {
-    match fs::remove_file(dir.join(UNFINISHED)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    for name in [UNFINISHED, EMPTIED] {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Opens a segment to read it, and to append to it.

@@ -2,23 +2,23 @@ use std::{
     fs::File,
     io::{self, IoSlice, Write},
     os::unix::fs::FileExt,
-    sync::{Arc, Mutex},
+    sync::Arc,
     thread::JoinHandle,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use camino::Utf8Path;
-use orchestrator::{EventStore, EventStoreError, Frame, Region, StoredFrame};
+use orchestrator::{EventStore, EventStoreError, Frame, Region, SegmentSize, StoredFrame};
 use orchestrator_core::TaskId;
 
 use crate::{
-    LogOptions, SegmentSize,
+    LogOptions,
     mark::Place,
     open::{Opened, open},
     record::{CONTENT_SUM_AT, HEADER_BYTES, Header, KIND_AT, RecordKind},
     segment::{self, SEGMENT_HEADER_BYTES},
-    state::{Erasure, Shared, failed_to, is_full},
+    state::{Erasure, Removal, Shared, failed_to, is_full},
     syncer::Syncer,
     walk::{OnDamage, refuse_or_warn, walk},
 };
@@ -33,8 +33,6 @@ const READ_FILES_MAX: usize = 16;
 pub struct SegmentLog {
     shared: Arc<Shared>,
     torn_tails: u64,
-    /// Latest used first.
-    read_files: Mutex<Vec<(u64, Arc<File>)>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -55,7 +53,7 @@ impl SegmentLog {
             .name("event-log-sync".to_owned())
             .spawn(move || syncer.run())
             .map_err(failed_to("start the thread of"))?;
-        Ok(Self { shared, torn_tails, read_files: Mutex::default(), thread: Some(thread) })
+        Ok(Self { shared, torn_tails, thread: Some(thread) })
     }
 
     /// Tails that were cut when the log was opened.
@@ -64,44 +62,9 @@ impl SegmentLog {
         self.torn_tails
     }
 
-    /// All segments with their sizes, the oldest first.
-    ///
-    /// # Errors
-    /// The directory could not be read.
-    pub fn segments(&self) -> Result<Vec<SegmentSize>, EventStoreError> {
-        segment::list(&self.shared.dir).map_err(failed_to("read"))
-    }
-
-    /// Removes the segments before `number`, but never the one written last. Waits for the device. Returns the
-    /// freed bytes.
-    ///
-    /// # Errors
-    /// A segment could not be removed; older ones are gone then.
-    pub fn remove_segments_before(&self, number: u64) -> Result<u64, EventStoreError> {
-        let last = {
-            let head = self.shared.head();
-            // Where the current one is empty, the former may hold the place that was synced last.
-            head.segment - u64::from(head.len == SEGMENT_HEADER_BYTES)
-        };
-        let number = number.min(last);
-        let dir = &self.shared.dir;
-        let mut freed_bytes = 0;
-        for segment in self.segments()?.iter().take_while(|segment| segment.number < number) {
-            std::fs::remove_file(segment::path(dir, segment.number))
-                .map_err(failed_to("shorten"))?;
-            freed_bytes += segment.len_bytes;
-        }
-        segment::sync_dir(dir).map_err(failed_to("shorten"))?;
-        self.read_files
-            .lock()
-            .expect("no holder of the lock panics")
-            .retain(|(segment, _)| *segment >= number);
-        Ok(freed_bytes)
-    }
-
     /// The segment to read from; `None` where it does not exist.
     fn read_file(&self, number: u64) -> io::Result<Option<Arc<File>>> {
-        let mut files = self.read_files.lock().expect("no holder of the lock panics");
+        let mut files = self.shared.read_files.lock().expect("no holder of the lock panics");
         if let Some(at) = files.iter().position(|(segment, _)| *segment == number) {
             files[..=at].rotate_right(1);
         } else {
@@ -248,18 +211,14 @@ impl EventStore for SegmentLog {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             opened => opened.map_err(failed_to("erase a part of"))?,
         };
-        let place = Place { segment: region.segment, offset: region.offset };
-        let mut bytes = [0; HEADER_BYTES];
-        let known = match file.read_exact_at(&mut bytes, region.offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
-            read => {
-                read.map_err(failed_to("erase a part of"))?;
-                Header::decode(&bytes, region.segment, region.offset)
+        match frame_there(&file, task, region).map_err(failed_to("erase a part of"))? {
+            There::Frame => {}
+            There::Nothing => return Ok(()),
+            There::Other => {
+                let place = Place { segment: region.segment, offset: region.offset };
+                return Err(EventStoreError::Damaged { place: place.to_string() });
             }
-        };
-        known
-            .filter(|header| header.task == task && header.record_bytes() == region.len_bytes)
-            .ok_or_else(|| EventStoreError::Damaged { place: place.to_string() })?;
+        }
         let mut head = self.shared.head();
         head.check()?;
         // One byte, so that the record is whole or erased, never damaged. The content goes in the next
@@ -274,6 +233,66 @@ impl EventStore for SegmentLog {
         self.shared.changed(&mut head);
         Ok(())
     }
+
+    fn segments(&self) -> Result<Vec<SegmentSize>, EventStoreError> {
+        segment::list(&self.shared.dir).map_err(failed_to("read"))
+    }
+
+    fn free_segments(
+        &self,
+        before: u64,
+        is_kept: &dyn Fn(u64) -> bool,
+    ) -> Result<u64, EventStoreError> {
+        let segments = self.segments()?;
+        let mut head = self.shared.head();
+        head.check()?;
+        // Where the current one is empty, the former may hold the place that was synced last.
+        let last = head.segment - u64::from(head.len == SEGMENT_HEADER_BYTES);
+        let mut is_first = true;
+        let mut removals = Vec::new();
+        let mut freed_bytes = 0;
+        for segment in segments.iter().take_while(|segment| segment.number < before.min(last)) {
+            let kept = is_kept(segment.number);
+            is_first &= !kept;
+            if is_first {
+                freed_bytes += segment.len_bytes;
+                removals.push(Removal::Whole(segment.number));
+            } else if !kept && segment.len_bytes > SEGMENT_HEADER_BYTES {
+                freed_bytes += segment.len_bytes - SEGMENT_HEADER_BYTES;
+                removals.push(Removal::Content(segment.number));
+            }
+        }
+        if !removals.is_empty() {
+            head.removals.extend(removals);
+            self.shared.changed(&mut head);
+        }
+        Ok(freed_bytes)
+    }
+}
+
+/// What stands where a frame was.
+enum There {
+    Frame,
+    /// The segment was emptied, or the place was overwritten when damage was mended.
+    Nothing,
+    Other,
+}
+
+fn frame_there(file: &File, task: TaskId, region: &Region) -> io::Result<There> {
+    let mut bytes = vec![0; region.len_bytes as usize];
+    match file.read_exact_at(&mut bytes, region.offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(There::Nothing),
+        read => read?,
+    }
+    let header = bytes
+        .first_chunk()
+        .and_then(|bytes| Header::decode(bytes, region.segment, region.offset))
+        .filter(|header| header.task == task && header.record_bytes() == region.len_bytes);
+    if header.is_some() {
+        return Ok(There::Frame);
+    }
+    let is_zero = bytes.iter().skip(HEADER_BYTES).all(|byte| *byte == 0);
+    Ok(if is_zero { There::Nothing } else { There::Other })
 }
 
 impl Drop for SegmentLog {

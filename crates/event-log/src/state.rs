@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) dir: Utf8PathBuf,
     pub(crate) options: LogOptions,
     head: Mutex<Head>,
+    /// Segments that are open for reading, latest used first.
+    pub(crate) read_files: Mutex<Vec<(u64, Arc<File>)>>,
     /// Wakes the thread.
     pub(crate) wake: Condvar,
     /// Where the thread says how far it is.
@@ -42,6 +44,8 @@ pub(crate) struct Head {
     pub(crate) retired: Vec<Arc<File>>,
     /// Records marked as erased whose content still stands.
     pub(crate) erasures: Vec<Erasure>,
+    /// Segments whose room is to be given back.
+    pub(crate) removals: Vec<Removal>,
     pub(crate) is_stopping: bool,
     pub(crate) failure: Option<Failure>,
 }
@@ -52,6 +56,15 @@ pub(crate) struct Erasure {
     pub(crate) segment: u64,
     pub(crate) from: u64,
     pub(crate) len: u64,
+}
+
+/// A segment that goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// With its number; so do all before it.
+    Whole(u64),
+    /// Its content.
+    Content(u64),
 }
 
 /// How far the log is on the device.
@@ -73,7 +86,14 @@ pub(crate) struct Failure {
 impl Shared {
     pub(crate) fn new(dir: Utf8PathBuf, options: LogOptions, head: Head) -> Self {
         let (progress, _) = watch::channel(Progress::default());
-        Self { dir, options, head: Mutex::new(head), wake: Condvar::new(), progress }
+        Self {
+            dir,
+            options,
+            head: Mutex::new(head),
+            read_files: Mutex::default(),
+            wake: Condvar::new(),
+            progress,
+        }
     }
 
     pub(crate) fn head(&self) -> MutexGuard<'_, Head> {

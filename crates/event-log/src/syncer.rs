@@ -1,5 +1,5 @@
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     os::unix::fs::FileExt,
     sync::{Arc, MutexGuard},
@@ -11,7 +11,7 @@ use camino::Utf8Path;
 use crate::{
     mark::{Place, SyncedMark},
     segment,
-    state::{Erasure, Head, Shared, is_full},
+    state::{Erasure, Head, Removal, Shared, is_full},
 };
 
 /// How often the side file is made to survive power loss.
@@ -28,6 +28,7 @@ pub(crate) struct Syncer {
 struct Round {
     files: Vec<Arc<File>>,
     erasures: Vec<Erasure>,
+    removals: Vec<Removal>,
     end: Option<Place>,
     changes: u64,
 }
@@ -72,7 +73,8 @@ impl Syncer {
         let mut files = std::mem::take(&mut head.retired);
         files.push(Arc::clone(&head.file));
         let erasures = std::mem::take(&mut head.erasures);
-        Some(Round { files, erasures, end: head.end(), changes: head.changes })
+        let removals = std::mem::take(&mut head.removals);
+        Some(Round { files, erasures, removals, end: head.end(), changes: head.changes })
     }
 
     fn carry_out(&mut self, round: &Round) -> Result<(), (&'static str, io::Error)> {
@@ -83,7 +85,43 @@ impl Syncer {
         if let Some(end) = round.end {
             self.mark.write(end).map_err(|error| ("note the end of", error))?;
         }
+        if !round.removals.is_empty() {
+            // A mark that survived in a segment which did not would look like loss.
+            self.mark.sync().map_err(|error| ("note the end of", error))?;
+            self.mark_synced_at = now();
+            self.remove(&round.removals).map_err(|error| ("shorten", error))?;
+        }
         Ok(())
+    }
+
+    fn remove(&self, removals: &[Removal]) -> io::Result<()> {
+        let dir = &self.shared.dir;
+        for removal in removals {
+            let number = match *removal {
+                Removal::Whole(number) => {
+                    match fs::remove_file(segment::path(dir, number)) {
+                        // Asked for twice.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        removed => removed?,
+                    }
+                    number
+                }
+                Removal::Content(number) => {
+                    match segment::empty(dir, number) {
+                        // Nothing is lost by keeping it, and the next removal tries again.
+                        Err(error) if is_full(&error) => {
+                            tracing::warn!(%error, segment = number, "no room to empty a segment");
+                        }
+                        emptied => emptied?,
+                    }
+                    number
+                }
+            };
+            // An open file would keep the room.
+            let mut files = self.shared.read_files.lock().expect("no holder of the lock panics");
+            files.retain(|(segment, _)| *segment != number);
+        }
+        segment::sync_dir(dir)
     }
 
     fn sync_mark(&mut self) {
@@ -132,7 +170,9 @@ fn erase(dir: &Utf8Path, erasures: &[Erasure]) -> io::Result<()> {
             opened => opened?,
         };
         file.sync_data()?;
-        for erasure in of_segment {
+        let len = file.metadata()?.len();
+        // Where the segment was emptied in the meantime there is nothing to overwrite.
+        for erasure in of_segment.iter().filter(|erasure| erasure.from + erasure.len <= len) {
             zero(&file, erasure.from, erasure.len)?;
         }
         file.sync_data()?;

@@ -124,7 +124,11 @@ async fn judge(shared: &Arc<Shared>, submission: Submission) -> Result<Accepted,
         BindingKey { identity: Arc::clone(&submission.identity), route: submission.route, key };
     let turn = Turn::wait(shared, key.clone()).await;
     match shared.journal.binding(key).await? {
-        Some(binding) if binding.request_digest == digest => replay(shared, &binding).await,
+        Some(binding) if binding.request_digest == digest => match replay(shared, &binding).await {
+            // Its time was over just now, and the key's with it.
+            Err(Refusal::UnknownTask) => admit(shared, submission, digest, Some(turn)).await,
+            accepted => accepted,
+        },
         Some(_other_request) => Err(Refusal::IdempotencyMismatch),
         None => admit(shared, submission, digest, Some(turn)).await,
     }
@@ -204,6 +208,7 @@ async fn admit(
         cancel_when_alone_ms: request.cancel_on_disconnect.then_some(reattach_ms),
         client_ref: request.client_ref,
         metadata: request.metadata,
+        output_mode: request.output_mode,
         correlation_id: submission.correlation_id,
         traceparent: submission.traceparent,
         request_digest,

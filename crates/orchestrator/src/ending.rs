@@ -173,6 +173,8 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
         tokens_out: usage.tokens_out,
         error,
         regions: live.log.regions(),
+        events_gone_at_ms: None,
+        erased_at_ms: None,
     };
     let ended = Record::Ended {
         task: live.id,

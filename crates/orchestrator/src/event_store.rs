@@ -45,11 +45,39 @@ pub trait EventStore: Send + Sync + 'static {
     /// The segment that the next frame goes to; recovery of a task started now begins there.
     fn current_segment(&self) -> u64;
 
-    /// Overwrites a frame's content, so that nothing of it is left on the device.
+    /// Overwrites a frame's content, so that nothing of it is left on the device once the next
+    /// [`Self::sync`] resolved. A frame that is gone already counts as erased.
     ///
     /// # Errors
     /// The bytes could not be overwritten.
     fn erase(&self, task: TaskId, region: &Region) -> Result<(), EventStoreError>;
+
+    /// All segments with their sizes, the oldest first.
+    ///
+    /// # Errors
+    /// They could not be listed.
+    fn segments(&self) -> Result<Vec<SegmentSize>, EventStoreError>;
+
+    /// Gives the room of all segments before `before` back, but of those for which `is_kept` says yes
+    /// and of the newest ones. It is done once the next [`Self::sync`] resolved. Where a segment between
+    /// kept ones goes, its number stays, without content. Returns the room in bytes.
+    ///
+    /// # Errors
+    /// They could not be listed.
+    fn free_segments(
+        &self,
+        before: u64,
+        is_kept: &dyn Fn(u64) -> bool,
+    ) -> Result<u64, EventStoreError>;
+}
+
+/// A segment and its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentSize {
+    /// Its number.
+    pub number: u64,
+    /// Its length in bytes.
+    pub len_bytes: u64,
 }
 
 /// What a frame is for.

@@ -59,6 +59,52 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// What a commit would meet.
     async fn probe(&self) -> Result<(), JournalError>;
+
+    /// Ended tasks of a kind, those that ended first before the others.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn ended_tasks(&self, which: Ended, limit: usize) -> Result<Vec<TaskId>, JournalError>;
+
+    /// First and last segments of the event log that hold events which are still to be had, of ended tasks.
+    /// For each first segment there is one entry, with the highest last one.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn segments_in_use(&self) -> Result<Vec<(u64, u64)>, JournalError>;
+
+    /// When the task that ended last did so, by the wall clock of that time.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn newest_end_ms(&self) -> Result<Option<u64>, JournalError>;
+
+    /// Clears what deleted and overwritten records left in the store's files. False where somebody reads an
+    /// old state of the store, such as a backup, so that it has to be asked for again.
+    ///
+    /// # Errors
+    /// The store failed.
+    async fn scrub(&self) -> Result<bool, JournalError>;
+
+    /// Room that is in use in the store's files, in bytes. Room of removed records is used again, but not
+    /// given back to the device, and not counted here.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn used_bytes(&self) -> Result<u64, JournalError>;
+}
+
+/// Which ended tasks to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Their events are to be had, and they ended at this wall-clock time or before.
+    WithEventsUntil(u64),
+    /// They ended at this wall-clock time or before.
+    Until(u64),
+    /// Their events are no longer to be had, and lie in segments before this one, which are gone.
+    GoneBefore(u64),
+    /// They are to be erased, and their events are not overwritten yet.
+    HalfErased,
 }
 
 /// Which tasks a list holds; what is `None` does not filter.

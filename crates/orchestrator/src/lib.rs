@@ -13,6 +13,7 @@ mod assembler;
 mod attempt;
 mod clock;
 mod ending;
+mod erasure;
 mod event_store;
 mod generation;
 mod journal;
@@ -29,6 +30,7 @@ mod recovery;
 mod refusal;
 mod relay;
 mod replay;
+mod retention;
 mod run;
 mod shared;
 mod subscription;
@@ -38,12 +40,14 @@ mod wire;
 
 pub use admission::{Accepted, Submission};
 pub use clock::Clock;
-pub use event_store::{EventStore, EventStoreError, Frame, FrameKind, Region, StoredFrame};
-pub use journal::{Journal, JournalError, TaskFilter};
+pub use event_store::{
+    EventStore, EventStoreError, Frame, FrameKind, Region, SegmentSize, StoredFrame,
+};
+pub use journal::{Ended, Journal, JournalError, TaskFilter};
 pub use model::{ModelDirectory, ModelFacts, ModelRefusal, PromptMeter, PromptRefusal, PromptText};
 pub use observer::{Finished, Observer, Streamed, TaskLabels};
-pub use options::Options;
-pub use orchestrator::{Orchestrator, Standing};
+pub use options::{Options, Retention};
+pub use orchestrator::{Orchestrator, Standing, Stored};
 pub use pool_table::{PoolFacts, PoolModel, PoolState};
 pub use pools::AttachedPool;
 pub use rate::{Bucket, RateLimits};

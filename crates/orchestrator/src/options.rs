@@ -30,6 +30,32 @@ pub struct Options {
     pub reattach_ms: u64,
     /// How much each client may hand in.
     pub rate_limits: crate::RateLimits,
+    /// What is kept of ended tasks.
+    pub retention: Retention,
+}
+
+/// How long ended tasks are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retention {
+    /// Events stay replayable for so long after the end.
+    pub event_retention_ms: u64,
+    /// The task itself, and its idempotency key, for so long; longer than the events.
+    pub task_retention_ms: u64,
+    /// Events and tasks together take no more room than this, in bytes; the oldest ended ones go first.
+    pub bytes_max: u64,
+    /// Pause between two looks for what is due.
+    pub look_every_ms: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            event_retention_ms: 24 * 3600 * 1000,
+            task_retention_ms: 7 * 24 * 3600 * 1000,
+            bytes_max: 1 << 30,
+            look_every_ms: 60_000,
+        }
+    }
 }
 
 impl Default for Options {
@@ -49,6 +75,7 @@ impl Default for Options {
             subscribers_max: 1024,
             reattach_ms: 5000,
             rate_limits: crate::RateLimits::default(),
+            retention: Retention::default(),
         }
     }
 }

@@ -40,6 +40,15 @@ pub struct Standing {
     pub unknown_releases: u64,
 }
 
+/// Room that is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// Of the store of records, in bytes.
+    pub records_bytes: u64,
+    /// Of the event log, in bytes.
+    pub events_bytes: u64,
+}
+
 impl Orchestrator {
     /// Takes over what a former process left, and starts. Runs on the caller's tokio runtime.
     ///
@@ -52,6 +61,7 @@ impl Orchestrator {
         shared.spawn(Arc::clone(&shared).keep_time());
         shared.spawn(Arc::clone(&shared).watch_room());
         shared.spawn(Arc::clone(&shared).watch_unservable());
+        shared.spawn(Arc::clone(&shared).keep_retention());
         Ok(Self { shared })
     }
 
@@ -156,6 +166,27 @@ impl Orchestrator {
         live.len()
     }
 
+    /// Erases prompt, output and events of a task that has ended. When this returns, nothing of them is left
+    /// in the stores; what remains are id, state and counters. A task that was erased before is unchanged.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownTask`]; [`Refusal::StillLive`]; [`Refusal::StorageFull`] and
+    /// [`Refusal::StoreIsRead`], after which it may be asked for again.
+    pub async fn erase(&self, id: TaskId) -> Result<(), Refusal> {
+        self.shared.erase(id).await
+    }
+
+    /// Room that ended and live tasks take.
+    ///
+    /// # Errors
+    /// The stores could not be asked.
+    pub async fn stored(&self) -> Result<Stored, Refusal> {
+        Ok(Stored {
+            records_bytes: self.shared.journal.used_bytes().await?,
+            events_bytes: self.shared.events_bytes()?,
+        })
+    }
+
     /// Subscribes to a task's events behind `after`.
     ///
     /// # Errors
@@ -177,6 +208,9 @@ impl Orchestrator {
                 .and_then(|row| row.end)
                 .ok_or(Refusal::UnknownTask)?,
         };
+        if end.events_gone_at_ms.is_some() {
+            return Err(Refusal::EventsGone);
+        }
         let log = Arc::new(TaskLog::ended(id, Arc::clone(&self.shared.events), end));
         self.shared.subscribe(log, None, after).await
     }

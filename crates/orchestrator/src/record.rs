@@ -29,6 +29,17 @@ pub enum Record {
         /// Whether the idempotency key admits a new task from now on.
         frees_binding: bool,
     },
+    /// The events of an ended task are no longer to be had. Where they lie stays known.
+    EventsGone { task: TaskId, at_ms: u64 },
+    /// All text of an ended task goes: prompt, stop strings, names and labels of the client's own, and what
+    /// the terminal event said. Its events are no longer to be had; where they lie stays known until they
+    /// are overwritten.
+    Erased { task: TaskId, at_ms: u64 },
+    /// Events that are no longer to be had are overwritten, or went with their segments: where they lay is
+    /// forgotten.
+    EventsFreed { task: TaskId },
+    /// An ended task is forgotten, its idempotency key with it.
+    Removed { task: TaskId },
     /// A value kept beside the tasks.
     Note { name: &'static str, value: String },
 }
@@ -76,6 +87,9 @@ pub struct TaskSpec {
     pub cancel_when_alone_ms: Option<u64>,
     pub client_ref: Option<String>,
     pub metadata: BTreeMap<String, String>,
+    /// A label for whoever packages the answer, as it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_mode: Option<String>,
     pub correlation_id: String,
     pub traceparent: Option<String>,
     /// Digest of the request with defaults filled in, as idempotency compares it.
@@ -98,6 +112,20 @@ impl TaskSpec {
     /// What the task is counted under.
     pub(crate) fn labels(&self) -> TaskLabels<'_> {
         TaskLabels { model: &self.model_ref, priority: self.priority }
+    }
+
+    /// What is left of an erased task's request: what was chosen, without any text of the client's own.
+    #[must_use]
+    pub fn without_text(self) -> Self {
+        Self {
+            prompt: None,
+            messages: None,
+            stop: Vec::new(),
+            client_ref: None,
+            metadata: BTreeMap::new(),
+            output_mode: None,
+            ..self
+        }
     }
 
     /// The text that waits with the task, in bytes.
@@ -238,6 +266,27 @@ pub struct EndRow {
     pub error: Option<ErrorBody>,
     /// Where the events before the terminal one are.
     pub regions: Vec<Region>,
+    /// Wall clock since when the events are no longer to be had. Not part of the JSON: kept apart, as
+    /// [`Record::EventsGone`] changes nothing else.
+    #[serde(skip)]
+    pub events_gone_at_ms: Option<u64>,
+    /// Wall clock when the task was erased, likewise.
+    #[serde(skip)]
+    pub erased_at_ms: Option<u64>,
+}
+
+impl EndRow {
+    /// What is left of the end of an erased task: state and counters.
+    #[must_use]
+    pub fn without_text(self) -> Self {
+        let error = self.error.map(|error| ErrorBody {
+            message: "the task was erased".to_owned(),
+            field: None,
+            details: None,
+            ..error
+        });
+        Self { data: String::new(), error, ..self }
+    }
 }
 
 /// An idempotency key and what it stands for.

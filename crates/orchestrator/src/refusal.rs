@@ -43,6 +43,12 @@ pub enum Refusal {
     UnknownTask,
     #[error("the task has {last_event_id} events; `{asked}` is not one of them")]
     UnknownEvent { asked: u64, last_event_id: u64 },
+    #[error("the task's events are no longer kept; the task's own page still tells its end")]
+    EventsGone,
+    #[error("the task has not ended; cancel it first")]
+    StillLive,
+    #[error("something reads an older state of the store, such as a backup; try again after it")]
+    StoreIsRead,
     #[error("the store failed; see the daemon's log")]
     Store(#[source] JournalError),
     #[error("the event log failed; see the daemon's log")]
@@ -71,7 +77,7 @@ impl Refusal {
             Self::Model(ModelRefusal::NotAvailable { retriable, .. }) => {
                 body.retriable = *retriable;
             }
-            Self::PoolUnheard { .. } => body.retriable = true,
+            Self::PoolUnheard { .. } | Self::StoreIsRead => body.retriable = true,
             Self::Prompt(_) => body.field = Some("messages".to_owned()),
             Self::ContextExceeded { prompt_tokens, max_tokens, ctx_max } => {
                 body.details = Some(json!({
@@ -99,6 +105,8 @@ impl Refusal {
             | Self::StorageFull
             | Self::ShuttingDown
             | Self::UnknownTask
+            | Self::EventsGone
+            | Self::StillLive
             | Self::Store(_)
             | Self::Events(_) => {}
         }
@@ -123,7 +131,8 @@ impl Refusal {
             Self::StorageFull => ErrorCode::StorageFull,
             Self::ShuttingDown => ErrorCode::ShuttingDown,
             Self::UnknownTask => ErrorCode::NotFound,
-            Self::UnknownEvent { .. } => ErrorCode::Conflict,
+            Self::EventsGone => ErrorCode::EventsGone,
+            Self::UnknownEvent { .. } | Self::StillLive | Self::StoreIsRead => ErrorCode::Conflict,
             Self::Store(_) | Self::Events(_) => ErrorCode::Internal,
         }
     }

@@ -2,7 +2,7 @@ use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -26,7 +26,9 @@ use crate::{
     model::{ModelDirectory, PromptMeter},
     pool_table::PoolTable,
     rate::Rates,
+    retention::RetentionState,
     run::{self, Dispatch},
+    task_log::TaskLog,
     verdict::Verdict,
 };
 
@@ -52,6 +54,9 @@ pub(crate) struct Shared {
     pub(crate) rates: Rates,
     pub(crate) next_sequence: AtomicU64,
     pub(crate) subscribers: AtomicUsize,
+    /// Logs that somebody reads, by their tasks; no more than there may be subscribers.
+    pub(crate) listened: Mutex<HashMap<TaskId, Vec<Weak<TaskLog>>>>,
+    pub(crate) retention_state: Mutex<RetentionState>,
     /// Everything that this orchestrator spawned.
     pub(crate) tracker: TaskTracker,
     /// Fires when the owner is gone: whatever still runs is dropped.
@@ -102,6 +107,8 @@ impl Shared {
             admissions: Admissions::default(),
             next_sequence: AtomicU64::new(last_sequence + 1),
             subscribers: AtomicUsize::new(0),
+            listened: Mutex::default(),
+            retention_state: Mutex::default(),
             tracker: TaskTracker::new(),
             life: CancellationToken::new(),
             closing: CancellationToken::new(),

@@ -88,6 +88,7 @@ impl Drop for Subscription {
         let log = Arc::clone(cursor.log());
         self.count_end(&cursor);
         drop(cursor);
+        self.shared.unlist(&log);
         let Some(live) = &self.live else { return };
         let is_ours = log.is_closed() || self.shared.closing.is_cancelled();
         if let Some(alone_ms) = live.spec.cancel_when_alone_ms
@@ -101,6 +102,29 @@ impl Drop for Subscription {
 }
 
 impl Shared {
+    /// Remembers that somebody may be reading this log, in case its task is erased.
+    fn list(&self, log: &Arc<TaskLog>) {
+        let mut listened = self.listened.lock().expect("no holder panics");
+        let logs = listened.entry(log.task()).or_default();
+        if !logs.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(log))) {
+            logs.push(Arc::downgrade(log));
+        }
+    }
+
+    /// Forgets a log that nobody reads any more.
+    fn unlist(&self, log: &Arc<TaskLog>) {
+        if log.subscribers() > 0 {
+            return;
+        }
+        let mut listened = self.listened.lock().expect("no holder panics");
+        if let Some(logs) = listened.get_mut(&log.task()) {
+            logs.retain(|known| !std::ptr::eq(known.as_ptr(), Arc::as_ptr(log)));
+            if logs.is_empty() {
+                listened.remove(&log.task());
+            }
+        }
+    }
+
     /// Cancels a task unless somebody listens to it within `alone_ms`.
     pub(crate) fn cancel_when_alone(self: &Arc<Self>, live: &Arc<LiveTask>, alone_ms: u64) {
         let (shared, live) = (Arc::clone(self), Arc::clone(live));
@@ -141,6 +165,7 @@ impl Shared {
             self.subscribers.fetch_sub(1, Ordering::Relaxed);
             return Err(too_many);
         }
+        self.list(&log);
         let cursor = log.subscribe(after);
         let mut subscription = Subscription {
             cursor: Some(cursor),

@@ -1,5 +1,5 @@
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard},
@@ -28,6 +28,8 @@ struct Inner {
     last_event: u64,
     terminal: Option<Arc<Terminal>>,
     closed: bool,
+    /// Nothing of it may be shown any more.
+    erased: bool,
     notice: Option<(u64, Bytes)>,
     /// One place for each subscriber; empty while it is not waiting.
     wakers: Vec<Place>,
@@ -94,6 +96,10 @@ impl TaskLog {
         self.inner.lock().expect("no holder panics")
     }
 
+    pub(crate) fn task(&self) -> TaskId {
+        self.task
+    }
+
     /// Reads a frame of this task back.
     pub(crate) fn read(&self, region: &Region) -> Result<StoredFrame, EventStoreError> {
         self.store.read(self.task, region)
@@ -148,6 +154,19 @@ impl TaskLog {
         inner.wake();
     }
 
+    /// Forgets everything, and ends all subscriptions without a terminal event.
+    pub(crate) fn erase(&self) {
+        let mut inner = self.lock();
+        inner.erased = true;
+        inner.closed = true;
+        inner.regions = Vec::new();
+        inner.ring = VecDeque::new();
+        inner.ring_bytes = 0;
+        inner.terminal = None;
+        inner.notice = None;
+        inner.wake();
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.lock().closed
     }
@@ -172,6 +191,17 @@ impl TaskLog {
 
     pub(crate) fn regions(&self) -> Vec<Region> {
         self.lock().regions.clone()
+    }
+
+    /// Adds the segments that hold frames of the task.
+    pub(crate) fn add_segments(&self, segments: &mut BTreeSet<u64>) {
+        let inner = self.lock();
+        // Frames stand in the order of their writing.
+        let mut rest = inner.regions.as_slice();
+        while let Some(region) = rest.first() {
+            segments.insert(region.segment);
+            rest = &rest[rest.partition_point(|other| other.segment <= region.segment)..];
+        }
     }
 
     /// Subscribes behind the event `after`.
@@ -262,6 +292,11 @@ impl Cursor {
             return Poll::Ready(None);
         }
         let mut inner = self.log.lock();
+        if inner.erased {
+            drop(inner);
+            self.over = true;
+            return Poll::Ready(None);
+        }
         if self.next <= inner.last_event {
             if let Some((first, count, events)) = inner.in_ring(self.next) {
                 drop(inner);

@@ -126,6 +126,7 @@ fn admission(sequence: u64) -> Record {
         cancel_when_alone_ms: None,
         client_ref: None,
         metadata: BTreeMap::new(),
+        output_mode: None,
         correlation_id: format!("correlation-{sequence}"),
         traceparent: None,
         request_digest: "0123456789abcdef".repeat(4),

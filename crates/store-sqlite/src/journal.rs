@@ -1,5 +1,7 @@
 use async_trait::async_trait;
-use orchestrator::{Binding, BindingKey, Journal, JournalError, Record, TaskFilter, TaskRow};
+use orchestrator::{
+    Binding, BindingKey, Ended, Journal, JournalError, Record, TaskFilter, TaskRow,
+};
 use orchestrator_core::TaskId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -7,8 +9,9 @@ use tokio::sync::oneshot;
 use crate::{
     SqliteStore,
     fault::Fault,
+    scrub,
     task_records::{self, Refusal},
-    task_rows,
+    task_removal, task_rows,
     writer::Grouped,
 };
 
@@ -60,6 +63,31 @@ impl Journal for SqliteStore {
 
     async fn probe(&self) -> Result<(), JournalError> {
         self.run(task_records::probe).await.map_err(failed_to("probe"))
+    }
+
+    async fn ended_tasks(&self, which: Ended, limit: usize) -> Result<Vec<TaskId>, JournalError> {
+        self.read(move |connection| task_removal::ended_tasks(connection, which, limit))
+            .await
+            .map_err(failed_to("look for ended tasks"))
+    }
+
+    async fn segments_in_use(&self) -> Result<Vec<(u64, u64)>, JournalError> {
+        self.read(task_removal::segments_in_use).await.map_err(failed_to("read where events are"))
+    }
+
+    async fn newest_end_ms(&self) -> Result<Option<u64>, JournalError> {
+        self.read(task_removal::newest_end_ms).await.map_err(failed_to("read the newest end"))
+    }
+
+    async fn scrub(&self) -> Result<bool, JournalError> {
+        let path = self.path().to_owned();
+        self.run(move |connection| scrub::scrub(connection, &path))
+            .await
+            .map_err(failed_to("scrub"))
+    }
+
+    async fn used_bytes(&self) -> Result<u64, JournalError> {
+        self.read(scrub::used_bytes).await.map_err(failed_to("measure"))
     }
 }
 

@@ -10,6 +10,8 @@
 //!   a transaction is kept or refused on its own;
 //! - reads have a thread and a connection of their own, see every write that was answered, and never wait
 //!   for an fsync;
+//! - what is deleted or overwritten is zeroed in the file, and is gone from the write-ahead log after the next
+//!   scrub;
 //! - after an fsync failed, every write fails: what is on the device is not known any more;
 //! - a file of a newer schema is left alone; one of an older schema is copied beside itself first.
 
@@ -28,9 +30,13 @@ mod operations;
 mod options;
 mod reader;
 mod schema;
+#[cfg(feature = "journal")]
+mod scrub;
 mod store;
 #[cfg(feature = "journal")]
 mod task_records;
+#[cfg(feature = "journal")]
+mod task_removal;
 #[cfg(feature = "journal")]
 mod task_rows;
 mod writer;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::{SqliteOptions, schema};
 
 /// How long a connection waits for another process that reads or writes the file, such as a backup.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why the store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,8 @@ pub(crate) fn open_writer(
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())).map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(failed)?;
+    // What is deleted or overwritten does not stay behind in the file.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(())).map_err(failed)?;
     // The writer does it itself, since SQLite would keep an fsync that fails there to itself.
     connection
         .pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))

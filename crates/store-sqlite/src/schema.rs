@@ -9,7 +9,7 @@ use crate::open::OpenError;
 const APPLICATION_ID: i32 = 0x4F52_4348;
 
 /// The newest schema.
-const NEWEST: u32 = 3;
+const NEWEST: u32 = 4;
 
 /// All changes of the schema, in order; a file's `user_version` counts those that it has. They do not
 /// depend on features, so that a file may be opened with others of them later.
@@ -17,6 +17,7 @@ const MIGRATIONS: [&str; NEWEST as usize] = [
     include_str!("schema/1_journal.sql"),
     include_str!("schema/2_catalog.sql"),
     include_str!("schema/3_operations.sql"),
+    include_str!("schema/4_retention.sql"),
 ];
 
 /// Looks whether the file is one that this store may use, without changing it. Returns its version.
@@ -66,6 +67,16 @@ pub(crate) fn migrate(
     transaction.commit().map_err(failed)
 }
 
+/// The copies that migrations left beside a store.
+#[cfg(feature = "journal")]
+pub(crate) fn copies(path: &Utf8Path) -> impl Iterator<Item = Utf8PathBuf> {
+    (1..NEWEST as usize).map(|version| copy_path(path, version)).filter(|copy| copy.exists())
+}
+
+fn copy_path(path: &Utf8Path, version: usize) -> Utf8PathBuf {
+    format!("{path}.schema-{version}").into()
+}
+
 fn back_up(
     connection: &Connection,
     path: &Utf8Path,
@@ -75,7 +86,7 @@ fn back_up(
     connection
         .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         .map_err(|source| OpenError::unreadable(path, source))?;
-    let copy = Utf8PathBuf::from(format!("{path}.schema-{version}"));
+    let copy = copy_path(path, version);
     // The copy has the permissions of the original.
     fs::copy(path, &copy)
         .and_then(|_| File::open(&copy)?.sync_all())

@@ -89,6 +89,11 @@ impl SqliteStore {
         Ok(size_bytes)
     }
 
+    #[cfg(feature = "journal")]
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
     /// Does `work` on the writing connection, between transactions of others. An open transaction that it
     /// leaves behind is rolled back.
     pub(crate) async fn run<T: Send + 'static>(

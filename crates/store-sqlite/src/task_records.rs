@@ -3,6 +3,8 @@ use orchestrator_core::TaskId;
 use rusqlite::{Connection, TransactionBehavior, params};
 use serde::Serialize;
 
+use crate::task_removal;
+
 /// Why a record is not written. What was written of its commit has to be taken back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -45,14 +47,18 @@ pub(crate) fn write(connection: &Connection, record: &Record) -> Result<(), Refu
             keep_prompt(connection, sequence, prompt_ids)
         }
         Record::Ended { task, state, progress, end, frees_binding } => {
-            let sql = "UPDATE tasks SET state = ?2, progress = ?3, end = ?4, ended_at_ms = ?5
+            let sql = "UPDATE tasks SET state = ?2, progress = ?3, end = ?4, ended_at_ms = ?5,
+                           first_segment = ?6, last_segment = ?7
                        WHERE id = ?1 AND ended_at_ms IS NULL";
+            let (first_segment, last_segment) = segments(end)?;
             let ended = connection.prepare_cached(sql)?.execute(params![
                 task.0.as_bytes(),
                 state.name(),
                 json::<Progress>(progress)?,
                 json::<EndRow>(end)?,
-                integer("ended_at_ms", end.ended_at_ms)?
+                integer("ended_at_ms", end.ended_at_ms)?,
+                first_segment,
+                last_segment
             ])?;
             changed_one(connection, *task, ended)?;
             if *frees_binding {
@@ -62,6 +68,10 @@ pub(crate) fn write(connection: &Connection, record: &Record) -> Result<(), Refu
             }
             Ok(())
         }
+        Record::EventsGone { task, at_ms } => task_removal::events_gone(connection, *task, *at_ms),
+        Record::Erased { task, at_ms } => task_removal::erase(connection, *task, *at_ms),
+        Record::EventsFreed { task } => task_removal::events_freed(connection, *task),
+        Record::Removed { task } => task_removal::remove(connection, *task),
         Record::Note { name, value } => {
             let sql = "INSERT INTO notes (name, value) VALUES (?1, ?2)
                        ON CONFLICT (name) DO UPDATE SET value = excluded.value";
@@ -84,8 +94,10 @@ fn admit(connection: &Connection, task: &TaskRow, sequence: i64) -> Result<(), R
     let ended_at_ms =
         task.end.as_ref().map(|end| integer("ended_at_ms", end.ended_at_ms)).transpose()?;
     let sql = "INSERT INTO tasks (sequence, id, identity, state, model_ref, model_id, client_ref,
-                                  progress, end, ended_at_ms)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+                                  progress, end, ended_at_ms, first_segment, last_segment)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let (first_segment, last_segment) =
+        task.end.as_ref().map(segments).transpose()?.unwrap_or_default();
     connection.prepare_cached(sql)?.execute(params![
         sequence,
         task.id.0.as_bytes(),
@@ -96,11 +108,20 @@ fn admit(connection: &Connection, task: &TaskRow, sequence: i64) -> Result<(), R
         task.spec.client_ref,
         json(&task.progress)?,
         task.end.as_ref().map(json).transpose()?,
-        ended_at_ms
+        ended_at_ms,
+        first_segment,
+        last_segment
     ])?;
     let sql = "INSERT INTO specs (sequence, spec) VALUES (?1, ?2)";
     connection.prepare_cached(sql)?.execute(params![sequence, json(&*task.spec)?])?;
     task.prompt_ids.as_ref().map_or(Ok(()), |ids| keep_prompt(connection, sequence, ids))
+}
+
+/// The first and the last segment that hold events of the task.
+fn segments(end: &EndRow) -> Result<(Option<i64>, Option<i64>), Refusal> {
+    let numbers = || end.regions.iter().map(|region| region.segment);
+    let column = |number: Option<u64>| number.map(|it| integer("segment", it)).transpose();
+    Ok((column(numbers().min())?, column(numbers().max())?))
 }
 
 fn bind(
@@ -149,11 +170,11 @@ fn changed_one(connection: &Connection, task: TaskId, changed: usize) -> Result<
     Err(Refusal::AlreadyEnded(task))
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, serde_json::Error> {
     serde_json::to_string(value)
 }
 
-fn integer(name: &str, value: u64) -> Result<i64, Refusal> {
+pub(crate) fn integer(name: &str, value: u64) -> Result<i64, Refusal> {
     i64::try_from(value)
         .map_err(|_too_large| Refusal::Invalid(format!("{name} {value} is too large")))
 }

@@ -1,7 +1,7 @@
 use std::{error::Error, sync::Arc};
 
 use api_types::TaskState;
-use orchestrator::{Binding, BindingKey, TaskFilter, TaskRow};
+use orchestrator::{Binding, BindingKey, EndRow, TaskFilter, TaskRow};
 use orchestrator_core::TaskId;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter, types::Type};
 use serde::{
@@ -11,7 +11,8 @@ use serde::{
 use uuid::Uuid;
 
 const SELECT: &str =
-    "SELECT t.sequence, t.id, t.identity, t.state, s.spec, p.ids, t.progress, t.end
+    "SELECT t.sequence, t.id, t.identity, t.state, s.spec, p.ids, t.progress, t.end,
+        t.events_gone_at_ms, t.erased_at_ms
     FROM tasks t JOIN specs s USING (sequence) LEFT JOIN prompts p USING (sequence) WHERE";
 
 pub(crate) fn task(
@@ -109,7 +110,11 @@ fn decode(row: &Row<'_>) -> Result<TaskRow, rusqlite::Error> {
         progress: from_json(row, 6)?,
         end: match row.get_ref(7)? {
             rusqlite::types::ValueRef::Null => None,
-            _ => Some(from_json(row, 7)?),
+            _ => Some(EndRow {
+                events_gone_at_ms: instant(row, 8)?,
+                erased_at_ms: instant(row, 9)?,
+                ..from_json(row, 7)?
+            }),
         },
     })
 }
@@ -127,6 +132,11 @@ fn natural(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
     let value: i64 = row.get(column)?;
     u64::try_from(value)
         .map_err(|_negative| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+fn instant(row: &Row<'_>, column: usize) -> Result<Option<u64>, rusqlite::Error> {
+    let value: Option<i64> = row.get(column)?;
+    Ok(value.and_then(|ms| u64::try_from(ms).ok()))
 }
 
 fn state_of(name: &str) -> Option<TaskState> {

@@ -41,23 +41,54 @@ async fn recovery_begins_at_the_segment_it_is_told() {
     assert_eq!(found, expected);
 }
 
+/// Verifies: ORCH-097
 #[tokio::test]
-async fn former_segments_can_be_removed_but_never_the_current_one() {
+async fn former_segments_give_their_room_back_but_never_the_current_one() {
     let dir = tempdir().unwrap();
     let log = SegmentLog::open(dir.path(), SMALL_SEGMENTS).unwrap();
     let regions = fill(&log, 4).await;
     let sizes = log.segments().unwrap();
     assert!(sizes.iter().take(3).all(|segment| segment.len_bytes > 400));
-    let freed_bytes = log.remove_segments_before(3).unwrap();
-    assert_eq!(freed_bytes, sizes[0].len_bytes + sizes[1].len_bytes);
+    log.free_segments(3, &|_| false).unwrap();
+    log.sync().await.unwrap();
+    assert_eq!(log.segments().unwrap()[0].number, 3);
     assert!(log.read(task(1), &regions[0]).is_err());
     // Erasing what is gone is done already.
     log.erase(task(1), &regions[0]).unwrap();
-    log.remove_segments_before(99).unwrap();
+    log.free_segments(99, &|_| false).unwrap();
+    log.sync().await.unwrap();
     assert_eq!(log.segments().unwrap()[0].number, 4);
+    let left = killed(dir.path());
     drop(log);
+    for dir in [left.path(), dir.path()] {
+        let log = SegmentLog::open(dir, SMALL_SEGMENTS).unwrap();
+        assert!(recover(&log).unwrap().iter().all(|(_, region, _)| region.segment == 4));
+    }
+}
+
+/// Verifies: ORCH-097
+#[tokio::test]
+async fn a_segment_between_kept_ones_is_emptied_and_goes_once_it_is_the_oldest() {
+    let dir = tempdir().unwrap();
     let log = SegmentLog::open(dir.path(), SMALL_SEGMENTS).unwrap();
-    assert!(recover(&log).unwrap().iter().all(|(_, region, _)| region.segment == 4));
+    let regions = fill(&log, 4).await;
+    let of = |segment| *regions.iter().find(|region| region.segment == segment).unwrap();
+    // Somebody who reads it now is not disturbed, and no room is kept for that afterwards.
+    assert!(log.read(task(1), &of(2)).is_ok());
+    log.free_segments(99, &|segment| segment == 1).unwrap();
+    log.sync().await.unwrap();
+    let sizes = log.segments().unwrap();
+    assert_eq!((sizes[0].number, sizes[1].number, sizes[1].len_bytes), (1, 2, 24));
+    assert!(log.read(task(1), &of(2)).is_err());
+    log.erase(task(1), &of(2)).unwrap();
+    assert!(log.read(task(1), &of(1)).is_ok());
+    let left = killed(dir.path());
+    let after_kill = SegmentLog::open(left.path(), SMALL_SEGMENTS).unwrap();
+    let found = recover(&after_kill).unwrap();
+    assert!(found.iter().all(|(_, region, _)| [1, 4].contains(&region.segment)), "{found:?}");
+    log.free_segments(99, &|_| false).unwrap();
+    log.sync().await.unwrap();
+    assert_eq!(log.segments().unwrap()[0].number, 4);
 }
 
 /// Verifies: ORCH-099

@@ -10,8 +10,8 @@ use api_types::TaskState;
 use async_trait::async_trait;
 use event_log::SegmentLog;
 use orchestrator::{
-    Binding, BindingKey, EventStore, EventStoreError, Frame, Journal, JournalError, Record, Region,
-    StoredFrame, TaskFilter, TaskRow,
+    Binding, BindingKey, Ended, EventStore, EventStoreError, Frame, Journal, JournalError, Record,
+    Region, SegmentSize, StoredFrame, TaskFilter, TaskRow,
 };
 use orchestrator_core::TaskId;
 use store_sqlite::SqliteStore;
@@ -39,6 +39,7 @@ pub(crate) enum Kind {
     Admitted,
     Moved(TaskState),
     Ended,
+    EventsFreed,
 }
 
 impl Faults {
@@ -79,7 +80,12 @@ impl Faults {
                 Record::Moved { task, state, .. } | Record::Ended { task, state, .. } => {
                     moves.push((*task, *state));
                 }
-                Record::Rendered { .. } | Record::Note { .. } => {}
+                Record::Rendered { .. }
+                | Record::Note { .. }
+                | Record::EventsGone { .. }
+                | Record::Erased { .. }
+                | Record::EventsFreed { .. }
+                | Record::Removed { .. } => {}
             }
         }
     }
@@ -90,7 +96,12 @@ fn kind(record: &Record) -> Option<Kind> {
         Record::Admitted { .. } => Some(Kind::Admitted),
         Record::Moved { state, .. } => Some(Kind::Moved(*state)),
         Record::Ended { .. } => Some(Kind::Ended),
-        Record::Rendered { .. } | Record::Note { .. } => None,
+        Record::EventsFreed { .. } => Some(Kind::EventsFreed),
+        Record::Rendered { .. }
+        | Record::Note { .. }
+        | Record::EventsGone { .. }
+        | Record::Erased { .. }
+        | Record::Removed { .. } => None,
     }
 }
 
@@ -151,6 +162,26 @@ impl Journal for FaultyJournal {
         }
         self.0.probe().await
     }
+
+    async fn ended_tasks(&self, which: Ended, limit: usize) -> Result<Vec<TaskId>, JournalError> {
+        self.0.ended_tasks(which, limit).await
+    }
+
+    async fn segments_in_use(&self) -> Result<Vec<(u64, u64)>, JournalError> {
+        self.0.segments_in_use().await
+    }
+
+    async fn newest_end_ms(&self) -> Result<Option<u64>, JournalError> {
+        self.0.newest_end_ms().await
+    }
+
+    async fn scrub(&self) -> Result<bool, JournalError> {
+        self.0.scrub().await
+    }
+
+    async fn used_bytes(&self) -> Result<u64, JournalError> {
+        self.0.used_bytes().await
+    }
 }
 
 /// The real event log behind its faults.
@@ -202,5 +233,17 @@ impl EventStore for FaultyEvents {
 
     fn erase(&self, task: TaskId, region: &Region) -> Result<(), EventStoreError> {
         self.0.erase(task, region)
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentSize>, EventStoreError> {
+        self.0.segments()
+    }
+
+    fn free_segments(
+        &self,
+        before: u64,
+        is_kept: &dyn Fn(u64) -> bool,
+    ) -> Result<u64, EventStoreError> {
+        self.0.free_segments(before, is_kept)
     }
 }

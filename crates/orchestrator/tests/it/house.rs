@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use adapter_host::AdapterHost;
 use api_types::{SamplingRequest, TaskRequest, TaskState};
+use camino::Utf8Path;
 use camino_tempfile::Utf8TempDir;
 use event_log::{LogOptions, SegmentLog};
 use orchestrator::{
-    Accepted, Options, Orchestrator, Parts, PoolState, Refusal, Submission, Subscribed,
+    Accepted, EventStore, Options, Orchestrator, Parts, PoolState, Refusal, Submission, Subscribed,
     Subscription, TaskRow,
 };
 use orchestrator_core::TaskId;
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct House {
     dir: Utf8TempDir,
     pub(crate) options: Options,
+    pub(crate) segment_bytes: u64,
     pub(crate) engines: Vec<Arc<Engine>>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) faults: Arc<Faults>,
@@ -48,6 +50,7 @@ impl House {
         let mut house = Self {
             dir: camino_tempfile::tempdir().unwrap(),
             options,
+            segment_bytes: LogOptions::default().segment_bytes,
             engines: engines.into_iter().map(Arc::new).collect(),
             clock: Arc::new(TestClock::of_boot(1)),
             faults: Arc::default(),
@@ -72,7 +75,8 @@ impl House {
         let path = self.dir.path();
         let journal = SqliteStore::open(&path.join("store.sqlite"), SqliteOptions::default());
         let journal = Arc::new(journal.unwrap());
-        let events = SegmentLog::open(&path.join("events"), LogOptions::default());
+        let log_options = LogOptions { segment_bytes: self.segment_bytes, ..LogOptions::default() };
+        let events = SegmentLog::open(&path.join("events"), log_options);
         let events = Arc::new(events.unwrap());
         let host = AdapterHost::default();
         for engine in &self.engines {
@@ -116,6 +120,18 @@ impl House {
         self.kill().await;
         self.boots += 1;
         self.clock = Arc::new(TestClock::of_boot(self.boots));
+    }
+
+    /// The folder of both stores.
+    pub(crate) fn path(&self) -> &Utf8Path {
+        self.dir.path()
+    }
+
+    /// Sizes of the event log's segments by their numbers.
+    pub(crate) fn segments(&self) -> Vec<(u64, u64)> {
+        let events = &self.running.as_ref().expect("the house runs").events;
+        let segments = events.segments().unwrap();
+        segments.iter().map(|segment| (segment.number, segment.len_bytes)).collect()
     }
 
     pub(crate) fn announce(&self, engine: &Engine, state: PoolState) {

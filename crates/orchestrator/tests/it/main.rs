@@ -7,6 +7,8 @@ mod cancel;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod erasure;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod failover;
@@ -26,6 +28,8 @@ mod random;
 mod reading;
 #[cfg(test)]
 mod restart;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod retiring;
 #[cfg(test)]

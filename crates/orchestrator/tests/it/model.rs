@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -103,6 +103,7 @@ pub(crate) struct TestClock {
     boot_id: String,
     wall_from_ms: u64,
     jumped_ms: AtomicU64,
+    stepped_ms: AtomicI64,
     /// Where it stands still; 0 while it runs.
     frozen_ms: AtomicU64,
 }
@@ -115,6 +116,7 @@ impl TestClock {
             boot_id: format!("boot-{boot}"),
             wall_from_ms: 1_700_000_000_000 + boot * 100_000,
             jumped_ms: AtomicU64::new(0),
+            stepped_ms: AtomicI64::new(0),
             frozen_ms: AtomicU64::new(0),
         }
     }
@@ -131,6 +133,11 @@ impl TestClock {
         }
     }
 
+    /// Steps the wall clock alone.
+    pub(crate) fn step_wall(&self, ms: i64) {
+        self.stepped_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
     /// Lets time pass that tokio knows nothing of, as a suspended machine does.
     pub(crate) fn jump(&self, ms: u64) {
         self.jumped_ms.fetch_add(ms, Ordering::SeqCst);
@@ -143,7 +150,8 @@ impl Clock for TestClock {
     }
 
     fn wall_ms(&self) -> u64 {
-        self.wall_from_ms + self.boot_ms()
+        let stepped_ms = self.stepped_ms.load(Ordering::SeqCst);
+        (self.wall_from_ms + self.boot_ms()).saturating_add_signed(stepped_ms)
     }
 
     fn boot_id(&self) -> &str {

@@ -48,6 +48,7 @@ pub(crate) fn spec(prompt: &str) -> TaskSpec {
         cancel_when_alone_ms: Some(5_000),
         client_ref: None,
         metadata: BTreeMap::from([("team".to_owned(), "zoo".to_owned())]),
+        output_mode: None,
         correlation_id: "c-1".to_owned(),
         traceparent: None,
         request_digest: "sha256:aa".to_owned(),
@@ -115,6 +116,8 @@ pub(crate) fn end() -> EndRow {
             first_event: 1,
             event_count: 18,
         }],
+        events_gone_at_ms: None,
+        erased_at_ms: None,
     }
 }
 
