@@ -7,7 +7,7 @@ use config_schema::{Config, Pool, TokenSync};
 use event_log::{LogOptions, SegmentLog};
 use http_edge::{EdgeCounters, EdgeLimits, EdgeOptions};
 use model_provisioner::WallClock;
-use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState};
+use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState, Retention};
 use orchestrator_core::Limits;
 use orchestrator_metrics::DaemonMetrics;
 use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
@@ -33,6 +33,11 @@ use crate::{
 
 /// How long requests that are open after all tasks were drained may take, in milliseconds.
 const EDGE_DRAIN_MS: u64 = 2000;
+
+/// How often ended tasks are looked at while events are kept, but neither more nor less often than after so
+/// many milliseconds.
+const LOOKS_PER_RETENTION: u64 = 8;
+const LOOK_EVERY_MS: (u64, u64) = (100, 60_000);
 
 /// Runs the daemon until it is told to end.
 pub(crate) async fn run(
@@ -205,7 +210,20 @@ fn options(config: &Config) -> Options {
         subscribers_per_task: stream.subscribers_per_task,
         subscribers_max: stream.subscribers_max,
         reattach_ms: stream.reattach_ms,
+        coalesce_ms: stream.coalesce_ms,
+        retention: retention(config),
         rate_limits: rate_limits(&config.limits),
+    }
+}
+
+fn retention(config: &Config) -> Retention {
+    let retention = &config.retention;
+    Retention {
+        event_retention_ms: retention.event_retention_ms,
+        task_retention_ms: retention.task_retention_ms,
+        bytes_max: retention.bytes_max,
+        look_every_ms: (retention.event_retention_ms / LOOKS_PER_RETENTION)
+            .clamp(LOOK_EVERY_MS.0, LOOK_EVERY_MS.1),
     }
 }
 

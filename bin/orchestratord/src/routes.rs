@@ -46,7 +46,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(openapi::serve))
         .routes(routes!(status::status))
         .routes(routes!(tasks::submit, tasks::list))
-        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::show, tasks::erase))
         .routes(routes!(tasks::cancel))
         .routes(routes!(events::events))
         .routes(routes!(facade::models))

@@ -274,6 +274,10 @@ impl TaskRequest {
         check(self.max_tokens != Some(0), "max_tokens", "at least 1")?;
         check(self.deadline_ms != Some(0), "deadline_ms", "at least 1")?;
         check(self.deadline_ms.is_none_or(|ms| ms <= YEAR_MS), "deadline_ms", "at most a year")?;
+        if let Some(output_mode) = &self.output_mode {
+            let fits = output_mode.chars().count() <= limits::ID_CHARS_MAX;
+            check(fits, "output_mode", "up to 128 characters")?;
+        }
         if let Some(client_ref) = &self.client_ref {
             let fits = !client_ref.is_empty() && client_ref.chars().count() <= limits::ID_CHARS_MAX;
             check(fits, "client_ref", "1 to 128 characters")?;

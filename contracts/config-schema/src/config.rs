@@ -4,8 +4,8 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::{
-    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Pool, Queue, RateLimits, Scheduling,
-    Server, Store, Stream, Tls,
+    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Pool, Queue, RateLimits, Retention,
+    Scheduling, Server, Store, Stream, Tls,
     model::{self, STARTER},
     pool::{self, EMBEDDED},
     reader::Reader,
@@ -35,6 +35,7 @@ pub struct Config {
     pub scheduling: Scheduling,
     pub stream: Stream,
     pub store: Store,
+    pub retention: Retention,
     pub egress: Egress,
     pub catalog: Catalog,
     /// Models by their ids, which are names that requests may use. When the section is left out, and a pool
@@ -92,6 +93,7 @@ impl Default for Config {
             scheduling: Scheduling::default(),
             stream: Stream::default(),
             store: Store::default(),
+            retention: Retention::default(),
             egress: Egress::default(),
             catalog: Catalog { default_model: Some(STARTER.to_owned()), ..Catalog::default() },
             models: default_models(),
@@ -146,6 +148,21 @@ impl Config {
             stream
         });
         let store = reader.section("store", Store::read);
+        let retention = reader.section("retention", |section| {
+            let retention = Retention::read(section);
+            let Retention { event_retention_ms, task_retention_ms, bytes_max } = retention;
+            if event_retention_ms >= task_retention_ms {
+                let message =
+                    format!("must be longer than event_retention_ms ({event_retention_ms})");
+                section.wrong("task_retention_ms", message);
+            }
+            let bytes_min = 4 * store.segment_bytes;
+            if bytes_max < bytes_min {
+                let message = format!("is below four times store.segment_bytes ({bytes_min})");
+                section.wrong("bytes_max", message);
+            }
+            retention
+        });
         let egress = reader.section("egress", Egress::read);
         let pools =
             reader.sections("pools", pool::ID_CHARS_MAX, Pool::read).unwrap_or_else(default_pools);
@@ -171,6 +188,7 @@ impl Config {
             scheduling,
             stream,
             store,
+            retention,
             egress,
             catalog,
             models,

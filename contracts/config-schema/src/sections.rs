@@ -134,6 +134,9 @@ settings! {
         subscribers_max: usize = 1_024, 1..=1_000_000;
         /// How long a task with `cancel_on_disconnect` waits for a subscriber to come back, in milliseconds.
         reattach_ms: u64 = 5_000, 0..=600_000;
+        /// How long tokens may wait for others to share an event with, in milliseconds; 0 shows each by
+        /// itself. Anything else implies `store.token_sync` = "disk".
+        coalesce_ms: u64 = 0, 0..=50;
     }
 }
 
@@ -144,6 +147,20 @@ settings! {
         token_sync: TokenSync = TokenSync::Interval;
         /// Size at which a new segment of events is begun, in bytes.
         segment_bytes: u64 = 64 * MIB, 1_048_576..=1_073_741_824;
+    }
+}
+
+settings! {
+    /// How long ended tasks are kept.
+    pub struct Retention {
+        /// How long the events of a task stay replayable after its end, in milliseconds.
+        event_retention_ms: u64 = 24 * 3_600_000, 1_000..=31_536_000_000_i64;
+        /// How long an ended task itself is kept, with its idempotency key, in milliseconds; longer than its
+        /// events.
+        task_retention_ms: u64 = 7 * 24 * 3_600_000, 2_000..=315_360_000_000_i64;
+        /// Room that tasks and events may take, in bytes; beyond it the oldest ended ones go before their
+        /// time. At least four segments of `store.segment_bytes`.
+        bytes_max: u64 = GIB, 4_194_304..=1_125_899_906_842_624_i64;
     }
 }
 

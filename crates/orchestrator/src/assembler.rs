@@ -35,6 +35,21 @@ pub(crate) struct Piece {
     pub(crate) channel: Channel,
 }
 
+impl Piece {
+    /// Takes in the piece that follows, to be shown with this one. It is given back where they must not
+    /// share an event: of different channels, or without a count of tokens.
+    pub(crate) fn join(&mut self, next: Self) -> Result<(), Self> {
+        match (&mut self.tokens, next.tokens) {
+            (Some(tokens), Some(more)) if self.channel == next.channel => {
+                *tokens += more;
+                self.text.push_str(&next.text);
+                Ok(())
+            }
+            _ => Err(next),
+        }
+    }
+}
+
 impl Assembler {
     pub(crate) fn new(stops: &[String]) -> Self {
         Self {

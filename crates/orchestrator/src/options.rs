@@ -30,6 +30,9 @@ pub struct Options {
     pub reattach_ms: u64,
     /// How much each client may hand in.
     pub rate_limits: crate::RateLimits,
+    /// How long tokens wait for others to share an event with; 0 shows each by itself. Otherwise events are
+    /// fsynced before they are shown, as generated again they would be cut differently.
+    pub coalesce_ms: u64,
     /// What is kept of ended tasks.
     pub retention: Retention,
 }
@@ -75,6 +78,7 @@ impl Default for Options {
             subscribers_max: 1024,
             reattach_ms: 5000,
             rate_limits: crate::RateLimits::default(),
+            coalesce_ms: 0,
             retention: Retention::default(),
         }
     }

@@ -3,7 +3,7 @@ use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
 use adapter_host::{AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output};
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
 use bytes::Bytes;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::{
     Frame, FrameKind, Outcome, Record, Streamed,
@@ -57,6 +57,10 @@ pub(crate) struct Relay<'a> {
     event_count: u32,
     pieces: Vec<Piece>,
     batch: Vec<EngineEvent>,
+    /// Tokens that wait for others to share an event with, and until when. Always empty where
+    /// `coalesce_ms` is 0.
+    gathered: Option<Piece>,
+    shown_at: Option<Instant>,
 }
 
 /// What woke the relay.
@@ -107,6 +111,8 @@ impl<'a> Relay<'a> {
             event_count: 0,
             pieces: Vec::new(),
             batch: Vec::new(),
+            gathered: None,
+            shown_at: None,
             shared,
             live,
         }
@@ -129,20 +135,38 @@ impl<'a> Relay<'a> {
         loop {
             let woken = self.wait(stop.as_mut(), watchdog.as_mut()).await;
             let followed_by = match woken {
-                Woken::Stop => return stopped(live, self.usage(None)),
+                Woken::Stop => {
+                    // What was gathered was accepted, and is shown like everything that was.
+                    return if self.flush(FrameKind::Output).await {
+                        stopped(live, self.usage(None))
+                    } else {
+                        self.stopped_unwritten()
+                    };
+                }
                 Woken::Watchdog => {
+                    if self.is_due() && !self.flush(FrameKind::Output).await {
+                        return self.stopped_unwritten();
+                    }
                     if let Some(verdict) = self.overdue() {
                         return verdict;
                     }
-                    let next = tokio::time::Instant::now() + self.until_watchdog();
+                    let next = Instant::now() + self.until_watchdog();
                     watchdog.as_mut().reset(next);
                     continue;
                 }
                 Woken::Engine(followed_by) => followed_by,
             };
             self.last_progress_boot_ms = self.shared.clock.boot_ms();
+            let waited = self.shown_at;
             if let Some(verdict) = self.take_batch().await {
                 return verdict;
+            }
+            if self.shown_at != waited {
+                let next = Instant::now() + self.until_watchdog();
+                watchdog.as_mut().reset(next);
+            }
+            if followed_by.is_some() && !self.flush(FrameKind::Output).await {
+                return self.stopped_unwritten();
             }
             match followed_by {
                 None => {}
@@ -233,6 +257,9 @@ impl<'a> Relay<'a> {
         self.batch = batch;
         self.batch.clear();
         self.count_outputs(outputs);
+        if finish_reason.is_none() && self.gathered.is_some() && !self.is_due() {
+            return None;
+        }
         if !self.flush(FrameKind::Output).await {
             return Some(self.stopped_unwritten());
         }
@@ -279,6 +306,9 @@ impl<'a> Relay<'a> {
     }
 
     fn write_pieces(&mut self) {
+        if self.shared.options.coalesce_ms > 0 {
+            return self.gather_pieces();
+        }
         for piece in self.pieces.drain(..) {
             wire::write_token(&mut self.events, self.next_event, &piece);
             self.next_event += 1;
@@ -309,6 +339,37 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// Makes one piece of those that may share an event.
+    fn gather_pieces(&mut self) {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        for piece in pieces.drain(..) {
+            let Some(piece) = (match &mut self.gathered {
+                Some(gathered) => gathered.join(piece).err(),
+                None => Some(piece),
+            }) else {
+                continue;
+            };
+            self.write_gathered();
+            self.gathered = Some(piece);
+            let window = Duration::from_millis(self.shared.options.coalesce_ms);
+            self.shown_at.get_or_insert_with(|| Instant::now() + window);
+        }
+        self.pieces = pieces;
+    }
+
+    fn write_gathered(&mut self) {
+        if let Some(piece) = self.gathered.take() {
+            wire::write_token(&mut self.events, self.next_event, &piece);
+            self.next_event += 1;
+            self.event_count += 1;
+        }
+    }
+
+    /// Whether the tokens that were gathered have waited long enough.
+    fn is_due(&self) -> bool {
+        self.shown_at.is_some_and(|at| at <= Instant::now())
+    }
+
     fn note_settings(&mut self, settings: serde_json::Value) {
         if settings.is_null() {
             return;
@@ -323,6 +384,8 @@ impl<'a> Relay<'a> {
     /// Appends what has gathered, then shows it. False where the task was stopped while the device was
     /// full: nothing of it is shown then.
     async fn flush(&mut self, kind: FrameKind) -> bool {
+        self.write_gathered();
+        self.shown_at = None;
         if self.generation.is_empty() && self.event_count == 0 && kind == FrameKind::Output {
             return true;
         }
@@ -348,7 +411,8 @@ impl<'a> Relay<'a> {
                 }
             }
         };
-        if self.shared.options.sync_before_show && self.event_count > 0 {
+        let options = &self.shared.options;
+        if (options.sync_before_show || options.coalesce_ms > 0) && self.event_count > 0 {
             self.shared.sync_events().await;
         }
         if has_waited {
@@ -414,7 +478,11 @@ impl<'a> Relay<'a> {
     fn until_watchdog(&self) -> Duration {
         let silent_ms = self.shared.clock.boot_ms().saturating_sub(self.last_progress_boot_ms);
         let idle_left_ms = self.shared.options.idle_ms.saturating_sub(silent_ms);
-        Duration::from_millis(idle_left_ms.min(self.wall_left_ms()).max(1))
+        let overdue = Duration::from_millis(idle_left_ms.min(self.wall_left_ms()).max(1));
+        match self.shown_at {
+            Some(at) => overdue.min(at.saturating_duration_since(Instant::now())),
+            None => overdue,
+        }
     }
 
     fn usage(&self, finish: Option<&Finish>) -> Counted {

@@ -258,3 +258,30 @@ pub(super) async fn cancel(
     let status = state.orchestrator.cancel(id).await.map_err(refused)?;
     Ok(Json(CancelAnswer { task_id: id.to_string(), status }))
 }
+
+/// Erase a task.
+///
+/// Prompt, output and events of a task that has ended are erased for good; id, state and counters stay until
+/// its retention ends. May be repeated.
+#[utoipa::path(
+    delete,
+    path = "/v2/tasks/{id}",
+    tag = "tasks",
+    operation_id = "erase_task",
+    params(("id" = String, Path, description = "Id of the task.", example = json!(examples::TASK_ID))),
+    responses((status = 204, description = "Nothing of its text is left.")),
+    extensions((
+        "x-error-codes" = json!([ErrorCode::NotFound, ErrorCode::Conflict, ErrorCode::StorageFull])
+    ))
+)]
+pub(super) async fn erase(
+    State(state): State<AppState>,
+    Extension(context): Extension<RequestContext>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let refused = |refusal: Refusal| problem(&refusal, context.correlation_id.as_str());
+    let id = task_id(&id).map_err(refused)?;
+    state.task_for(&context.identity, id).await.map_err(refused)?;
+    state.orchestrator.erase(id).await.map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -26,6 +26,8 @@ mod edge;
 #[cfg(test)]
 mod engine_loss;
 #[cfg(test)]
+mod erasing;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod facade;

@@ -157,8 +157,8 @@ fn all_problems_of_file_and_environment_come_in_one_run() {
         ("ORCHD_QUEUE", "5"),
         ("ORCHD_LOG", "debug"),
     ];
-    let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, stream, store, egress, \
-                    pools, models, catalog, log";
+    let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, stream, store, \
+                    retention, egress, pools, models, catalog, log";
     check_with(
         text,
         &environment,
@@ -234,4 +234,21 @@ fn a_token_needs_scope_and_file_and_a_name_of_its_own() {
     let text = token("default");
     let config = load(Some(ConfigFile { name: "c.toml", text: &text }), &[], &[]).unwrap();
     assert!(config.auth.is_required());
+}
+
+/// Verifies: ORCH-079
+#[test]
+fn tasks_are_kept_for_longer_than_their_events() {
+    check(
+        "[retention]\nevent_retention_ms = 10000\ntask_retention_ms = 10000",
+        &[
+            "c.toml:3: `retention.task_retention_ms` = 10000: must be longer than event_retention_ms (10000)",
+        ],
+    );
+    check(
+        "[retention]\nbytes_max = 10000000",
+        &[
+            "c.toml:2: `retention.bytes_max` = 10000000: is below four times store.segment_bytes (268435456)",
+        ],
+    );
 }
