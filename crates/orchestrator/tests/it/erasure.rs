@@ -124,11 +124,10 @@ async fn an_erasure_cut_short_by_a_kill_is_finished_by_the_next_start() {
     let task = house.submit(secret()).await;
     house.story(task).await;
     house.faults.hold(Kind::EventsFreed);
-    let orchestrator = std::sync::Arc::clone(house.orchestrator());
-    let asked = tokio::spawn(async move { orchestrator.erase(task).await });
-    until("the erasure is under way", || house.faults.waiting() >= 1).await;
-    asked.abort();
-    drop(asked.await);
+    tokio::select! {
+        _done = house.orchestrator().erase(task) => panic!("it was not cut short"),
+        () = until("the erasure is under way", || house.faults.waiting() >= 1) => {}
+    }
     house.kill().await;
     house.faults.release();
     house.start().await;

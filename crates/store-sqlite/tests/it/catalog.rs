@@ -102,8 +102,9 @@ async fn entries_of_an_older_schema_gain_the_newer_fields() {
         fields.insert("verify_result".to_owned(), result.into());
         entry
     };
-    drop(store(dir.path()));
     let connection = Connection::open(dir.path().join("store.sqlite")).unwrap();
+    connection.execute_batch(include_str!("../../src/schema/1_journal.sql")).unwrap();
+    connection.execute_batch(include_str!("../../src/schema/2_catalog.sql")).unwrap();
     for (number, result) in [(1, "pass"), (2, "warn")] {
         let entry = older(number, result);
         connection
@@ -114,9 +115,7 @@ async fn entries_of_an_older_schema_gain_the_newer_fields() {
             .unwrap();
     }
     connection
-        .execute_batch(
-            "DROP TABLE operations; DROP TABLE catalog_revision; PRAGMA user_version = 2;",
-        )
+        .execute_batch("PRAGMA application_id = 1330791240; PRAGMA user_version = 2;")
         .unwrap();
     drop(connection);
 
