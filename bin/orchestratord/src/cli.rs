@@ -21,7 +21,7 @@ pub(crate) struct Cli {
     pub(crate) addr: Option<SocketAddr>,
 
     /// Folder of everything that is kept.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<Utf8PathBuf>,
 
     /// Start although the event log is damaged or ends too early; what is lost stays lost.
@@ -34,4 +34,14 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
+    /// Copy everything that is kept of tasks, and the catalog, into a folder, while the daemon may run.
+    Backup {
+        /// Folder of the copy, which must be empty or missing.
+        dir: Utf8PathBuf,
+    },
+    /// Put a backup into the data directory, which must be empty or missing.
+    Restore {
+        /// Folder of the backup.
+        dir: Utf8PathBuf,
+    },
 }

@@ -1,6 +1,7 @@
 //! The orchestrator daemon: reads the configuration, puts the parts together, serves, and ends in order.
 
 mod announce;
+mod backup;
 mod boot_clock;
 mod cli;
 mod daemon;
@@ -55,10 +56,19 @@ fn complain(error: &anyhow::Error) {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
-    match cli.command {
+    match &cli.command {
         Some(Command::Openapi) => print(openapi::text()),
+        Some(Command::Backup { dir }) => print(&backup::back_up(&data_dir(cli)?, dir)?),
+        Some(Command::Restore { dir }) => print(&backup::restore(dir, &data_dir(cli)?)?),
         None => serve(cli),
     }
+}
+
+/// Where the daemon of this configuration keeps everything.
+fn data_dir(cli: &Cli) -> anyhow::Result<camino::Utf8PathBuf> {
+    let environment = Environment::read();
+    let config = environment.config(cli)?;
+    environment.data_dir(&config)
 }
 
 /// Prints for whoever asked; a reader that has seen enough is no failure.

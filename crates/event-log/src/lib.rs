@@ -40,10 +40,12 @@ mod options;
 mod record;
 mod scan;
 mod segment;
+mod segment_copies;
 mod segment_log;
 mod state;
 mod syncer;
 mod walk;
 
 pub use options::LogOptions;
+pub use segment_copies::SegmentCopies;
 pub use segment_log::SegmentLog;

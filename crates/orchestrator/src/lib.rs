@@ -54,7 +54,7 @@ pub use rate::{Bucket, RateLimits};
 pub use record::{
     AttemptRow, Binding, BindingKey, EndRow, Outcome, Poison, Progress, Record, TaskRow, TaskSpec,
 };
-pub use recovery::RecoveryError;
+pub use recovery::{RESTORED_NOTES, RecoveryError};
 pub use refusal::Refusal;
 pub use shared::Parts;
 pub use subscription::{Subscribed, Subscription};

@@ -25,6 +25,10 @@ pub(crate) const NOTE_CLEAN: &str = "clean";
 /// Note: up to which event clients may have seen tasks that lost events with the power, by task id.
 const NOTE_SHOWN: &str = "shown_until";
 
+/// Notes of a journal that was restored from a backup, by name and value: clients may have seen more than it
+/// knows of, as after lost power.
+pub const RESTORED_NOTES: [(&str, &str); 2] = [(NOTE_BOOT, "restored"), (NOTE_CLEAN, "false")];
+
 /// Why the state of a former process could not be taken over.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {

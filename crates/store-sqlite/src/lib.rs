@@ -18,6 +18,7 @@
 #[cfg(not(any(feature = "catalog", feature = "journal", feature = "operations")))]
 compile_error!("a store without a port keeps nothing: enable `catalog`, `journal` or `operations`");
 
+mod backup;
 #[cfg(feature = "catalog")]
 mod catalog;
 mod data_dir;
@@ -41,6 +42,7 @@ mod task_removal;
 mod task_rows;
 mod writer;
 
+pub use backup::{check_store, copy_store};
 pub use data_dir::{DataDir, DataDirError};
 pub use open::OpenError;
 pub use options::SqliteOptions;

@@ -105,7 +105,7 @@ fn connect(path: &Utf8Path, options: &SqliteOptions) -> Result<Connection, OpenE
 }
 
 /// Makes an empty file that only its owner may read. SQLite gives its other files the same mode.
-fn create_private(path: &Utf8Path) -> io::Result<()> {
+pub(crate) fn create_private(path: &Utf8Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => {

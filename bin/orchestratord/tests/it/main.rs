@@ -6,6 +6,8 @@ mod abuse;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod cancelling;

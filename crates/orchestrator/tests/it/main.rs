@@ -5,6 +5,8 @@ mod admission;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
+mod coalescing;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod erasure;
