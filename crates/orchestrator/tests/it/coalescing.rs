@@ -2,8 +2,7 @@ use orchestrator::Options;
 
 use crate::{
     engine::{Engine, answer},
-    house::{House, prompt, stopping},
-    reading::read_all,
+    house::{House, prompt},
 };
 
 const TEXT: &str = "Long enough to be gathered \u{1f980} a few times.";
@@ -73,34 +72,4 @@ async fn a_cancel_shows_what_was_gathered_and_counts_it() {
         (Some(shown), "canceled")
     );
     assert!(TEXT.starts_with(&story.text()));
-}
-
-/// Verifies: ORCH-082, ORCH-102
-#[tokio::test]
-async fn after_a_kill_or_lost_power_gathered_events_keep_their_bytes() {
-    for (strict, power) in [(false, false), (true, false), (false, true), (true, true)] {
-        for cut in [1, 4, 9] {
-            let engine = Engine::new("a").gated();
-            let engine = if strict { engine.strict() } else { engine.replays() };
-            let mut house = House::with_options([engine], options(5)).await;
-            let task = house.submit(stopping(TEXT, &["never"])).await;
-            let mut listener = house.subscribe(task, 0).await;
-            house.engine(0).pass(cut);
-            let mut before = crate::reading::read_to(&mut listener, 2).await;
-            drop(listener);
-            if power {
-                house.kill_with_power().await;
-            } else {
-                house.kill().await;
-            }
-            house.engine(0).open();
-            house.start().await;
-            let rest = read_all(&mut house.subscribe(task, before.last_id()).await).await;
-            rest.check(before.last_id());
-            let whole = house.story(task).await;
-            assert_eq!(whole.text(), TEXT);
-            before.events.extend(rest.events);
-            assert_eq!(before.events, whole.events);
-        }
-    }
 }
