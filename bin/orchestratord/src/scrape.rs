@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use camino::Utf8PathBuf;
 use event_log::SegmentLog;
 use http_edge::EdgeCounters;
-use orchestrator::Orchestrator;
+use orchestrator::{EventStore as _, Orchestrator};
 use orchestrator_metrics::{DaemonMetrics, Samples};
 
 /// Where a page of metrics gets its numbers.
