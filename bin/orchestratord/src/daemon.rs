@@ -7,16 +7,20 @@ use config_schema::{Config, Pool, TokenSync};
 use event_log::{LogOptions, SegmentLog};
 use http_edge::{EdgeCounters, EdgeLimits, EdgeOptions};
 use model_provisioner::WallClock;
+use operations::{Operations, OperationsOptions};
 use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState, Retention};
 use orchestrator_core::Limits;
 use orchestrator_metrics::DaemonMetrics;
 use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     announce::announce,
     boot_clock::BootClock,
+    catalog_keeper,
+    catalog_parts::CatalogParts,
+    catalog_work::{ModelDelete, ModelFetch, ModelVerify},
     cli::Cli,
     descriptors,
     embedded_pool::{EmbeddedPool, Workshop},
@@ -78,12 +82,13 @@ pub(crate) async fn run(
         .context("cannot read the catalog")?;
     let catalog = Arc::new(catalog);
     let models = Arc::new(Models::new(Arc::clone(&catalog), &config, Arc::clone(&now_ms)));
+    models.apply(&config).await.context("cannot give models their names")?;
     let host = AdapterHost::default();
     let metrics = Arc::new(DaemonMetrics::default());
     let orchestrator = Orchestrator::start(Parts {
         options: options(&config),
         clock,
-        journal: store,
+        journal: Arc::clone(&store) as _,
         events: Arc::clone(&events) as _,
         models: Arc::clone(&models) as _,
         meter: Arc::clone(&models) as _,
@@ -94,21 +99,44 @@ pub(crate) async fn run(
     .context("cannot take over the last run")?;
     let orchestrator = Arc::new(orchestrator);
 
+    let provisioner = provisioning::provisioner(
+        environment,
+        &config,
+        &data_dir,
+        Arc::clone(&catalog),
+        Arc::clone(&now_ms),
+    )?;
+    let parts = Arc::new(CatalogParts {
+        catalog: Arc::clone(&catalog),
+        provisioner: provisioner.clone(),
+        models: Arc::clone(&models),
+        orchestrator: Arc::clone(&orchestrator),
+        now_ms: Arc::clone(&now_ms),
+        retired: Notify::new(),
+    });
     let workshop = Arc::new(Workshop {
         orchestrator: Arc::clone(&orchestrator),
         host,
         models,
-        catalog: Arc::clone(&catalog),
+        catalog,
         metrics: Arc::clone(&metrics),
-        provisioner: provisioning::provisioner(environment, &config, &data_dir, catalog, now_ms)?,
+        provisioner,
+        now_ms,
     });
     let mut background = JoinSet::new(); // dropping it ends what brings pools up
     open_pools(&config, &workshop, &url, &mut background)?;
+    // Only now, as a deletion that goes on has to see which pools use the model.
+    let operations = Arc::new(
+        start_operations(&config, store, &parts).await.context("cannot take over operations")?,
+    );
+    background.spawn(catalog_keeper::keep(Arc::clone(&parts), config.catalog.recheck_ms));
 
     let stop = CancellationToken::new();
     let counters = Arc::new(EdgeCounters::default());
     let state = AppState {
         orchestrator: Arc::clone(&orchestrator),
+        catalog: parts,
+        operations,
         pace: Pace {
             heartbeat: Duration::from_millis(config.stream.heartbeat_ms),
             metrics: Duration::from_millis(config.stream.metrics_interval_ms),
@@ -156,6 +184,30 @@ pub(crate) async fn run(
         bail!("the store failed: {failure}");
     }
     Ok(())
+}
+
+async fn start_operations(
+    config: &Config,
+    store: Arc<SqliteStore>,
+    parts: &Arc<CatalogParts>,
+) -> Result<Operations, operations::StoreError> {
+    let kept = &config.operations;
+    let limits = operations::Limits {
+        running_max: kept.running_max,
+        ended_max: kept.ended_max,
+        keep_ms: kept.keep_ms,
+    };
+    Operations::start(operations::Parts {
+        options: OperationsOptions { limits, ..OperationsOptions::default() },
+        store,
+        kinds: vec![
+            Arc::new(ModelFetch(Arc::clone(parts))),
+            Arc::new(ModelVerify(Arc::clone(parts))),
+            Arc::new(ModelDelete(Arc::clone(parts))),
+        ],
+        now_ms: Arc::clone(&parts.now_ms),
+    })
+    .await
 }
 
 fn open_pools(

@@ -6,13 +6,14 @@ use camino::Utf8Path;
 use catalog_core::{Alias, Catalog, Entry, ModelReference};
 use config_schema::{CandlePool, Config, Model};
 use engine_candle::{CandleConfig, CandleEngine, Vocabulary};
-use model_provisioner::{Progress, ProvisionError, Provisioner};
+use model_provisioner::{Progress, ProvisionError, Provisioner, WallClock};
 use orchestrator::{Orchestrator, PoolFacts, PoolModel, PoolState};
 use orchestrator_metrics::DaemonMetrics;
 use prompt::PromptModel;
 
 use crate::{
     announce::announce,
+    catalog_work::Meter,
     models::{Models, Preparation},
     progress_line::ProgressLine,
 };
@@ -91,6 +92,7 @@ pub(crate) struct Workshop {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) provisioner: Provisioner,
     pub(crate) metrics: Arc<DaemonMetrics>,
+    pub(crate) now_ms: WallClock,
 }
 
 impl Workshop {
@@ -118,8 +120,11 @@ impl Workshop {
                     self.orchestrator.put_pool(PoolFacts { last_error: Some(reason), ..facts });
                 }
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY.1);
+            // A model that somebody brought here meanwhile may be the one.
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(RETRY.1),
+                () = self.models.registration() => {}
+            }
         }
     }
 
@@ -132,7 +137,7 @@ impl Workshop {
             Err(_) => {}
         }
         let entry = provisioned?;
-        self.models.note(&pool.model_name, Preparation::Loading);
+        self.models.note(&pool.model_name, Preparation::Loading { estimated_ms: None });
         let id = entry.id.to_string();
         let loading = PoolFacts {
             models: vec![pool.pool_model(&id, None)],
@@ -165,17 +170,27 @@ impl Workshop {
         let names = std::iter::once(&pool.model_name).chain(&pool.model.aliases);
         let aliases: Vec<Alias> = names.map(|name| name.parse()).collect::<Result<_, _>>()?;
         let expected = self.models.pinned(&pool.model_name);
+        if self.provisioner.look_up(&reference, expected).await?.is_none() {
+            // Nothing is fetched that may not be used.
+            self.catalog.trust().check(&reference.to_string(), expected.is_some(), &[])?;
+        }
         let line = ProgressLine::new(&pool.model_name);
+        let meter = Meter::default();
         let progress = |progress: Progress| {
             line.show(&progress);
-            if let Progress::Fetching { bytes_done, bytes_total } = progress {
-                let fetching = Preparation::Fetching { bytes_done, bytes_total };
-                self.models.note(&pool.model_name, fetching);
-            }
+            let measured = meter.read(progress, (self.now_ms)());
+            let fetching = Preparation::Fetching {
+                bytes_done: measured.bytes_done.unwrap_or_default(),
+                bytes_total: measured.bytes_total,
+                estimated_ms: measured.estimated_ms,
+            };
+            self.models.note(&pool.model_name, fetching);
         };
         let ensured = self.provisioner.ensure(&reference, expected, &aliases, &progress).await;
         line.finish();
-        Ok(ensured?)
+        let entry = ensured?;
+        self.models.registered().await;
+        Ok(entry)
     }
 
     async fn load(

@@ -7,15 +7,17 @@ use adapter_host::EngineModel;
 use api_types::{ModelView, PreparationStep, PreparationView, StepStatus};
 use async_trait::async_trait;
 use catalog_core::{
-    Alias, Catalog, CatalogId, Entry, EntryState, ModelDigest, ResolveError, TakenAlias,
+    Alias, Catalog, CatalogError, CatalogId, Entry, EntryState, ModelDigest, ResolveError,
+    TakenAlias, TrustPolicy,
 };
-use config_schema::{Config, Model, Pool};
+use config_schema::{Config, Model, Pool, Trust};
 use orchestrator::{
     ModelDirectory, ModelFacts, ModelRefusal, PoolModel, PromptMeter, PromptRefusal, PromptText,
 };
 use prompt::{PromptError, PromptModel};
+use tokio::sync::Notify;
 
-use crate::view::instant;
+use crate::{fetches::Fetches, view::instant};
 
 /// Prompts longer than this are rendered on a thread of their own, so that they hold nobody up.
 const INLINE_PROMPT_BYTES: usize = 16 * 1024;
@@ -26,27 +28,37 @@ const MAX_TOKENS_DEFAULT: u32 = 1024;
 /// The models of the configuration and the catalog, as admission asks for them.
 pub(crate) struct Models {
     catalog: Arc<Catalog>,
-    configured: BTreeMap<String, ConfiguredModel>,
-    default_model: Option<String>,
+    setup: RwLock<Arc<Setup>>,
+    fetches: Fetches,
+    /// Fires when a model was registered or verified, so that pools that lack one look again.
+    registered: Notify,
     /// Attached pools that have not told their models yet.
     unheard: Mutex<BTreeSet<String>>,
     prompts: RwLock<HashMap<String, Arc<PromptModel>>>,
     now_ms: model_provisioner::WallClock,
 }
 
+/// What the configuration says of models.
+struct Setup {
+    models: BTreeMap<String, Arc<ConfiguredModel>>,
+    /// Further names, and which model each means.
+    aliases: BTreeMap<String, String>,
+    default_model: Option<String>,
+}
+
 struct ConfiguredModel {
     model: Model,
     digest: Option<ModelDigest>,
-    state: Mutex<Preparation>,
+    state: Arc<Mutex<Preparation>>,
 }
 
 /// How far a configured model is.
 #[derive(Debug, Clone)]
 pub(crate) enum Preparation {
     /// Its bytes are on their way.
-    Fetching { bytes_done: u64, bytes_total: Option<u64> },
-    /// Its bytes are here; the engine reads them.
-    Loading,
+    Fetching { bytes_done: u64, bytes_total: Option<u64>, estimated_ms: Option<u64> },
+    /// Its bytes are here; the engine reads them, which takes so long if it is as fast as before.
+    Loading { estimated_ms: Option<u64> },
     /// It answers.
     Ready,
     /// It is not to be had now.
@@ -59,34 +71,82 @@ impl Models {
         config: &Config,
         now_ms: model_provisioner::WallClock,
     ) -> Self {
-        let configured = config.models.iter().map(|(id, model)| {
-            let digest = model.sha256.as_deref().and_then(|hex| ModelDigest::from_hex(hex).ok());
-            let state = Preparation::Fetching { bytes_done: 0, bytes_total: None };
-            let configured =
-                ConfiguredModel { model: model.clone(), digest, state: Mutex::new(state) };
-            (id.clone(), configured)
-        });
         let is_attached = |pool: &Pool| matches!(pool, Pool::OpenAi(_));
         let unheard = config.pools.iter().filter(|(_, pool)| is_attached(pool));
         let unheard = unheard.map(|(id, _)| id.clone());
         Self {
             catalog,
-            configured: configured.collect(),
-            default_model: config.catalog.default_model.clone(),
+            setup: RwLock::new(Arc::new(Setup::new(config, None))),
+            fetches: Fetches::default(),
+            registered: Notify::new(),
             unheard: Mutex::new(unheard.collect()),
             prompts: RwLock::default(),
             now_ms,
         }
     }
 
+    /// Takes over what a configuration says of models, their names and whom to trust. Pools stay as they
+    /// are: what they hold they go on with. The names of the configuration are given anew, wherever they
+    /// were moved meanwhile.
+    ///
+    /// # Errors
+    /// A name could not be given.
+    pub(crate) async fn apply(&self, config: &Config) -> Result<(), CatalogError> {
+        self.catalog.set_trust(trust_policy(&config.catalog));
+        let setup = Setup::new(config, Some(&self.setup()));
+        *self.setup.write().expect("no holder panics") = Arc::new(setup);
+        self.give_names(TakenAlias::Move).await
+    }
+
+    /// Points the configuration's names to those of their models that are here.
+    async fn give_names(&self, taken: TakenAlias) -> Result<(), CatalogError> {
+        for (name, id) in self.setup().names(&self.catalog) {
+            let Ok(alias) = name.parse::<Alias>() else { continue };
+            let now = self.catalog.find(&name);
+            let is_free = now.is_none() || taken == TakenAlias::Move;
+            if is_free && now.is_none_or(|now| now.id != id) {
+                self.catalog.set_alias(alias, &id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a model was registered or verified: names that waited for it are given, and pools that
+    /// lack one look again.
+    pub(crate) async fn registered(&self) {
+        if let Err(error) = self.give_names(TakenAlias::Keep).await {
+            tracing::error!(error = %error, "names of the configuration cannot be given");
+        }
+        self.registered.notify_waiters();
+    }
+
+    /// Waits until a model was registered or verified.
+    pub(crate) async fn registration(&self) {
+        self.registered.notified().await;
+    }
+
+    /// Models that operations fetch now.
+    pub(crate) fn fetches(&self) -> &Fetches {
+        &self.fetches
+    }
+
+    /// The id in `[models]` under which the configuration asks for a model, if it does.
+    pub(crate) fn configured_as(&self, id: &CatalogId) -> Option<String> {
+        self.setup().model_of(id, &self.catalog).map(|(name, _)| name.to_owned())
+    }
+
+    fn setup(&self) -> Arc<Setup> {
+        Arc::clone(&self.setup.read().expect("no holder panics"))
+    }
+
     /// The digest that the configuration pins for a model.
     pub(crate) fn pinned(&self, model: &str) -> Option<ModelDigest> {
-        self.configured.get(model).and_then(|configured| configured.digest)
+        self.setup().models.get(model).and_then(|configured| configured.digest)
     }
 
     /// Says how far a configured model is.
     pub(crate) fn note(&self, model: &str, preparation: Preparation) {
-        if let Some(configured) = self.configured.get(model) {
+        if let Some(configured) = self.setup().models.get(model) {
             *configured.state.lock().expect("no holder panics") = preparation;
         }
     }
@@ -94,23 +154,6 @@ impl Models {
     /// Makes a model's own tokenizer and template available.
     pub(crate) fn put_prompts(&self, model_id: &str, prompts: Arc<PromptModel>) {
         self.prompts.write().expect("no holder panics").insert(model_id.to_owned(), prompts);
-    }
-
-    fn configured(&self, model_ref: &str) -> Option<(&str, &ConfiguredModel)> {
-        let by_name = |(id, configured): &(&String, &ConfiguredModel)| {
-            id.as_str() == model_ref
-                || configured.model.aliases.iter().any(|alias| alias == model_ref)
-                || configured.digest.is_some_and(|digest| digest.to_string() == model_ref)
-        };
-        self.configured.iter().find(by_name).map(|(id, configured)| (id.as_str(), configured))
-    }
-
-    fn configured_of(&self, id: &CatalogId) -> Option<&ConfiguredModel> {
-        let found = self.configured.iter().find(|(name, configured)| {
-            let by_digest = configured.digest.is_some() && configured.digest == id.digest();
-            by_digest || self.catalog.find(name).is_some_and(|entry| entry.id == *id)
-        });
-        found.map(|(_, configured)| configured)
     }
 
     /// A name that stands for nothing known: it may be a model of a pool that has not answered yet.
@@ -128,7 +171,8 @@ impl Models {
     }
 
     fn facts_of(&self, entry: &Entry) -> ModelFacts {
-        let configured = self.configured_of(&entry.id);
+        let setup = self.setup();
+        let configured = setup.model_of(&entry.id, &self.catalog).map(|(_, model)| model);
         let own_ctx = entry.ctx_max.and_then(|ctx| u32::try_from(ctx).ok());
         let limit = configured.and_then(|configured| configured.model.ctx_max);
         ModelFacts {
@@ -140,31 +184,147 @@ impl Models {
             preparation: configured.map(ConfiguredModel::view).unwrap_or_default(),
         }
     }
+
+    /// The model that `model_ref` will mean once it is here.
+    fn awaited(&self, model_ref: &str, model: String) -> Result<ModelFacts, ModelRefusal> {
+        let setup = self.setup();
+        let configured = setup.named(model_ref);
+        let digest = configured.and_then(|(_, configured)| configured.digest);
+        let fetch = digest.and_then(|digest| self.fetches.find(&digest.to_string()));
+        let Some(fetch) = fetch.or_else(|| self.fetches.find(model_ref)) else {
+            return match configured {
+                Some((name, configured)) => configured.unregistered(name),
+                None => Err(self.unknown(model)),
+            };
+        };
+        let Some(digest) = fetch.digest.or(digest) else {
+            return Err(ModelRefusal::NotAvailable {
+                model,
+                missing: "it is being fetched, and its digest is not known before".to_owned(),
+                retriable: true,
+            });
+        };
+        let limits = configured.map(|(_, configured)| &configured.model);
+        let warm_up = step("warm_up", "pool_warmup", StepStatus::Pending);
+        Ok(ModelFacts {
+            id: digest.to_string().into(),
+            digest: Some(digest.to_string().into()),
+            ctx_max: limits.and_then(|model| model.ctx_max),
+            max_tokens_default: limits.map_or(MAX_TOKENS_DEFAULT, |model| model.max_tokens_default),
+            preparation: PreparationView { steps: vec![fetch.step(), warm_up] },
+        })
+    }
+}
+
+impl Setup {
+    fn new(config: &Config, former: Option<&Self>) -> Self {
+        let configured = config.models.iter().map(|(id, model)| {
+            let digest = model.sha256.as_deref().and_then(|hex| ModelDigest::from_hex(hex).ok());
+            let same = former
+                .and_then(|former| former.models.get(id))
+                .filter(|former| former.model.source == model.source && former.digest == digest);
+            let fetching =
+                Preparation::Fetching { bytes_done: 0, bytes_total: None, estimated_ms: None };
+            let state = same
+                .map_or_else(|| Arc::new(Mutex::new(fetching)), |former| Arc::clone(&former.state));
+            (id.clone(), Arc::new(ConfiguredModel { model: model.clone(), digest, state }))
+        });
+        Self {
+            models: configured.collect(),
+            aliases: config.aliases.clone(),
+            default_model: config.catalog.default_model.clone(),
+        }
+    }
+
+    /// The configured model that a name or id means, if it means one.
+    fn named(&self, model_ref: &str) -> Option<(&str, &ConfiguredModel)> {
+        let target = self.aliases.get(model_ref).map_or(model_ref, String::as_str);
+        let by_name = |(id, configured): &(&String, &Arc<ConfiguredModel>)| {
+            id.as_str() == target
+                || configured.model.aliases.iter().any(|alias| alias == target)
+                || configured.digest.is_some_and(|digest| digest.to_string() == target)
+        };
+        self.models.iter().find(by_name).map(|(id, configured)| (id.as_str(), &**configured))
+    }
+
+    fn model_of(&self, id: &CatalogId, catalog: &Catalog) -> Option<(&str, &ConfiguredModel)> {
+        let found = self.models.iter().find(|(name, configured)| {
+            let by_digest = configured.digest.is_some() && configured.digest == id.digest();
+            by_digest || catalog.find(name).is_some_and(|entry| entry.id == *id)
+        });
+        found.map(|(name, configured)| (name.as_str(), &**configured))
+    }
+
+    /// All names of the configuration whose models are here, with what they are to point to.
+    fn names(&self, catalog: &Catalog) -> Vec<(String, CatalogId)> {
+        let mut names = BTreeMap::new();
+        for (id, configured) in &self.models {
+            let by_digest =
+                configured.digest.and_then(|digest| catalog.get(&CatalogId::Digest(digest)));
+            let entry = by_digest.or_else(|| match configured.digest {
+                Some(_) => None,
+                None => catalog.from_source(&configured.model.source).pop(),
+            });
+            let Some(entry) = entry else { continue };
+            for name in std::iter::once(id).chain(&configured.model.aliases) {
+                names.insert(name.clone(), entry.id.clone());
+            }
+        }
+        for (alias, target) in &self.aliases {
+            let id = names.get(target).cloned();
+            if let Some(id) = id.or_else(|| Some(catalog.find(target)?.id.clone())) {
+                names.insert(alias.clone(), id);
+            }
+        }
+        names.into_iter().collect()
+    }
+}
+
+/// Whom the configuration trusts.
+fn trust_policy(catalog: &config_schema::Catalog) -> TrustPolicy {
+    TrustPolicy {
+        is_strict: catalog.trust == Trust::Strict,
+        allowed_sources: catalog.allowed_sources.clone(),
+        require_digest: catalog.require_digest,
+        require_signature: catalog.require_signature,
+    }
+}
+
+fn step(id: &str, kind: &str, status: StepStatus) -> PreparationStep {
+    PreparationStep {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        status,
+        estimated_ms: None,
+        bytes_total: None,
+        bytes_done: None,
+    }
 }
 
 impl ConfiguredModel {
     fn view(&self) -> PreparationView {
-        let step = |id: &str, kind: &str, status, done, total| PreparationStep {
-            id: id.to_owned(),
-            kind: kind.to_owned(),
-            status,
-            estimated_ms: None,
-            bytes_total: total,
-            bytes_done: done,
-        };
         let steps = match &*self.state.lock().expect("no holder panics") {
             Preparation::Ready => Vec::new(),
-            Preparation::Fetching { bytes_done, bytes_total } => vec![
-                step("fetch", "model_fetch", StepStatus::Running, Some(*bytes_done), *bytes_total),
-                step("warm_up", "pool_warmup", StepStatus::Pending, None, None),
+            Preparation::Fetching { bytes_done, bytes_total, estimated_ms } => vec![
+                PreparationStep {
+                    bytes_done: Some(*bytes_done),
+                    bytes_total: *bytes_total,
+                    estimated_ms: *estimated_ms,
+                    ..step("fetch", "model_fetch", StepStatus::Running)
+                },
+                step("warm_up", "pool_warmup", StepStatus::Pending),
             ],
-            Preparation::Loading => vec![
-                step("fetch", "model_fetch", StepStatus::Completed, None, None),
-                step("warm_up", "pool_warmup", StepStatus::Running, None, None),
+            Preparation::Loading { estimated_ms } => vec![
+                step("fetch", "model_fetch", StepStatus::Completed),
+                PreparationStep {
+                    estimated_ms: *estimated_ms,
+                    ..step("warm_up", "pool_warmup", StepStatus::Running)
+                },
             ],
-            Preparation::Failed { .. } => {
-                vec![step("fetch", "model_fetch", StepStatus::Failed, None, None)]
-            }
+            Preparation::Failed { .. } => vec![
+                step("fetch", "model_fetch", StepStatus::Failed),
+                step("warm_up", "pool_warmup", StepStatus::Pending),
+            ],
         };
         PreparationView { steps }
     }
@@ -197,10 +357,7 @@ impl ModelDirectory for Models {
     fn resolve(&self, model_ref: &str) -> Result<ModelFacts, ModelRefusal> {
         match self.catalog.resolve(model_ref) {
             Ok(entry) => Ok(self.facts_of(&entry)),
-            Err(ResolveError::UnknownModel { model }) => match self.configured(model_ref) {
-                Some((name, configured)) => configured.unregistered(name),
-                None => Err(self.unknown(model)),
-            },
+            Err(ResolveError::UnknownModel { model }) => self.awaited(model_ref, model),
             Err(ResolveError::Retired { id }) => Err(ModelRefusal::Retired(id.to_string())),
             Err(ResolveError::Untrusted { id, source }) => {
                 Err(ModelRefusal::Untrusted { model: id.to_string(), reason: source.to_string() })
@@ -214,7 +371,7 @@ impl ModelDirectory for Models {
     }
 
     fn default_model(&self) -> Option<String> {
-        self.default_model.clone()
+        self.setup().default_model.clone()
     }
 
     async fn attach(&self, pool_id: &str, models: &[EngineModel]) -> Vec<PoolModel> {
@@ -272,7 +429,7 @@ impl ModelDirectory for Models {
                 ready_replicas: 0,
             })
             .collect();
-        for (name, configured) in &self.configured {
+        for (name, configured) in &self.setup().models {
             let Some(digest) = configured.digest else { continue };
             if self.catalog.get(&CatalogId::Digest(digest)).is_none() {
                 views.push(ModelView {

@@ -118,6 +118,8 @@ fn exact_task_request(schema: &mut Value) {
 fn tags() -> Value {
     json!([
         {"name": "tasks", "description": "Work: handing it in, following it, ending it."},
+        {"name": "catalog", "description": "Models: registering, naming, checking, retiring and deleting them."},
+        {"name": "operations", "description": "Work that takes longer than an answer may."},
         {"name": "meta", "description": "What this daemon is and can do."},
         {"name": "health", "description": "Whether it lives and takes work; no token is needed."},
         {"name": "openai", "description": "The facade for clients of OpenAI's API; each request is a task."},

@@ -6,9 +6,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{openapi, state::AppState};
 
+mod catalog;
 mod events;
 mod facade;
 mod metrics;
+mod operations;
 mod scopes;
 mod status;
 mod tasks;
@@ -49,6 +51,14 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::show, tasks::erase))
         .routes(routes!(tasks::cancel))
         .routes(routes!(events::events))
+        .routes(routes!(operations::list))
+        .routes(routes!(operations::show, operations::cancel))
+        .routes(routes!(catalog::list, catalog::add))
+        .routes(routes!(catalog::show, catalog::remove))
+        .routes(routes!(catalog::verify))
+        .routes(routes!(catalog::set_state))
+        .routes(routes!(catalog::set_alias, catalog::remove_alias))
+        .routes(routes!(catalog::availability))
         .routes(routes!(facade::models))
         .routes(routes!(facade::model))
         .routes(routes!(facade::chat))

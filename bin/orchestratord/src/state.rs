@@ -2,16 +2,19 @@ use std::sync::Arc;
 
 use api_types::PreparationView;
 use http_edge::{ClientIdentity, Problem};
+use operations::Operations;
 use orchestrator::{Orchestrator, Refusal, TaskRow};
 use orchestrator_core::TaskId;
 use tokio_util::task::TaskTracker;
 
-use crate::{event_stream::Pace, scrape::Scrape};
+use crate::{catalog_parts::CatalogParts, event_stream::Pace, scrape::Scrape};
 
 /// What handlers share.
 #[derive(Clone)]
 pub(crate) struct AppState {
     pub(crate) orchestrator: Arc<Orchestrator>,
+    pub(crate) catalog: Arc<CatalogParts>,
+    pub(crate) operations: Arc<Operations>,
     pub(crate) pace: Pace,
     pub(crate) scrape: Arc<Scrape>,
     pub(crate) profile: &'static str,

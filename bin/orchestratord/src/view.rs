@@ -1,5 +1,8 @@
 use adapter_host::Sampling;
-use api_types::{AttemptView, Links, PreparationView, TaskAccepted, TaskView, Usage};
+use api_types::{
+    AttemptView, Links, PreparationStep, PreparationView, StepStatus, TaskAccepted, TaskState,
+    TaskView, Usage,
+};
 use jiff::Timestamp;
 use orchestrator::{Accepted, TaskRow};
 use orchestrator_core::TaskId;
@@ -39,7 +42,7 @@ pub(crate) fn task_view(
     });
     TaskView {
         task_id: row.id.to_string(),
-        status: row.state,
+        status: shown_state(row.state, &preparation),
         model_ref: spec.model_ref.clone(),
         model_id: spec.model_id.clone(),
         priority: spec.priority,
@@ -80,7 +83,7 @@ pub(crate) fn accepted_view(accepted: &Accepted) -> TaskAccepted {
     let Links { events_url, status_url, cancel_url } = links(task.id);
     TaskAccepted {
         task_id: task.id.to_string(),
-        status: task.state,
+        status: shown_state(task.state, &accepted.preparation),
         queue_position: accepted.queue_position,
         predicted_start_ms: None,
         predicted_end_ms: None,
@@ -102,6 +105,17 @@ fn as_given(sampling: &Sampling) -> serde_json::Value {
 
 fn deadline_at(row: &TaskRow) -> Option<String> {
     row.spec.deadline_ms.map(|ms| instant(row.spec.admitted_at_ms.saturating_add(ms)))
+}
+
+/// The state of a task: one that waits for its model to be brought here is `preparing` (ORCH-061).
+fn shown_state(state: TaskState, preparation: &PreparationView) -> TaskState {
+    let is_under_way =
+        |step: &PreparationStep| matches!(step.status, StepStatus::Pending | StepStatus::Running);
+    if state == TaskState::Queued && preparation.steps.iter().any(is_under_way) {
+        TaskState::Preparing
+    } else {
+        state
+    }
 }
 
 /// Where to go from a task.

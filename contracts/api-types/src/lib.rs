@@ -4,9 +4,11 @@
 //! `_ms`, sizes in `_bytes`, instants in `_at` (RFC 3339, UTC). Clients ignore response fields and event
 //! types that they do not know; requests with unknown fields are refused.
 
+mod catalog;
 mod error;
 mod event;
 mod models;
+mod operation;
 mod parse;
 mod request;
 #[cfg(feature = "openapi")]
@@ -14,9 +16,15 @@ mod schemas;
 mod status;
 mod task;
 
+pub use catalog::{
+    AddModelRequest, AliasRequest, AliasView, AvailabilityList, AvailabilityView, CatalogFileView,
+    CatalogModelView, ModelState, ModelStateRequest, NodeHolding, PoolHolding, SbomView,
+    SignatureView,
+};
 pub use error::{ErrorBody, ErrorCode};
 pub use event::{EndEvent, EventKind, MetricsEvent, StartedEvent, TokenEvent};
 pub use models::{ModelList, ModelView};
+pub use operation::{OperationAccepted, OperationProgress, OperationStatus, OperationView};
 pub use parse::{BodyProblem, parse_json};
 pub use request::{
     Content, ContentPart, Determinism, Failover, InvalidField, MessageRequest, Priority,

@@ -4,8 +4,8 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::{
-    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Pool, Queue, RateLimits, Retention,
-    Scheduling, Server, Store, Stream, Tls,
+    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Operations, Pool, Queue, RateLimits,
+    Retention, Scheduling, Server, Store, Stream, Tls,
     model::{self, STARTER},
     pool::{self, EMBEDDED},
     reader::Reader,
@@ -37,7 +37,11 @@ pub struct Config {
     pub store: Store,
     pub retention: Retention,
     pub egress: Egress,
+    pub operations: Operations,
     pub catalog: Catalog,
+    /// Further names of models, and which model each means: an id or alias of `[models]`, or a name or id
+    /// that the catalog knows. They are given anew at each start, wherever they were moved meanwhile.
+    pub aliases: BTreeMap<String, String>,
     /// Models by their ids, which are names that requests may use. When the section is left out, and a pool
     /// with engine `candle` is there to run it, this is `starter`, a small model that is fetched on first
     /// use.
@@ -95,6 +99,8 @@ impl Default for Config {
             store: Store::default(),
             retention: Retention::default(),
             egress: Egress::default(),
+            operations: Operations::default(),
+            aliases: BTreeMap::new(),
             catalog: Catalog { default_model: Some(STARTER.to_owned()), ..Catalog::default() },
             models: default_models(),
             pools: default_pools(),
@@ -164,6 +170,8 @@ impl Config {
             retention
         });
         let egress = reader.section("egress", Egress::read);
+        let operations = reader.section("operations", Operations::read);
+        let aliases = reader.texts("aliases", model::name);
         let pools =
             reader.sections("pools", pool::ID_CHARS_MAX, Pool::read).unwrap_or_else(default_pools);
         let has_candle = pools.values().any(|pool| matches!(pool, Pool::Candle(_)));
@@ -176,6 +184,7 @@ impl Config {
         });
         let log = reader.section("log", Log::read);
         check_names(&models, &pools, reader);
+        check_aliases(&aliases, &models, reader);
         Self {
             profile,
             data_dir,
@@ -190,7 +199,9 @@ impl Config {
             store,
             retention,
             egress,
+            operations,
             catalog,
+            aliases,
             models,
             pools,
             log,
@@ -223,6 +234,21 @@ fn with_default_model(
         }
     }
     catalog
+}
+
+/// A name that a model has already cannot mean another one.
+fn check_aliases(
+    aliases: &BTreeMap<String, String>,
+    models: &BTreeMap<String, Model>,
+    reader: &mut Reader<'_>,
+) {
+    for alias in aliases.keys() {
+        let owner = models.iter().find(|(id, model)| *id == alias || model.aliases.contains(alias));
+        if let Some((owner, _)) = owner {
+            let message = format!("the name {alias:?} is already that of the model {owner}");
+            reader.wrong_at(&["aliases", alias], message);
+        }
+    }
 }
 
 fn check_names(

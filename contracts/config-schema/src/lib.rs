@@ -37,6 +37,6 @@ pub use problem::{Origin, Problem};
 #[cfg(feature = "schema")]
 pub use schema::json_schema;
 pub use sections::{
-    Catalog, Cors, Egress, Log, LogFormat, LogLevel, Queue, RateLimits, Retention, Scheduling,
-    Server, Store, Stream, Tls, TokenSync,
+    Catalog, Cors, Egress, Log, LogFormat, LogLevel, Operations, Queue, RateLimits, Retention,
+    Scheduling, Server, Store, Stream, Tls, TokenSync, Trust,
 };

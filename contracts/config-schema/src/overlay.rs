@@ -19,7 +19,7 @@ const SHORT_FORMS: [(&str, &str); 4] = [
 ];
 
 /// Sections whose keys are ids that people choose.
-const BY_ID: [&str; 2] = ["models", "pools"];
+const BY_ID: [&str; 3] = ["aliases", "models", "pools"];
 
 /// Puts the daemon's variables over what `root` holds. Two variables for one key must agree.
 pub(crate) fn apply_environment(

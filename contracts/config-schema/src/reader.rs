@@ -99,6 +99,38 @@ impl<'a> Reader<'a> {
         Some(sections)
     }
 
+    /// The texts under `key`, by their names, both of this form; none where it was not given.
+    pub(crate) fn texts(
+        &mut self,
+        key: &'static str,
+        form: fn(&str) -> Result<(), &'static str>,
+    ) -> BTreeMap<String, String> {
+        self.known.push(key);
+        let parent = self.path_of(key);
+        let node = self.table.get(key);
+        let Some(table) = node.and_then(|node| table_of(node, &parent, self.problems)) else {
+            return BTreeMap::new();
+        };
+        let mut texts = BTreeMap::new();
+        for (name, node) in table {
+            let path = format!("{parent}.{}", quoted(name));
+            if let Err(allowed) = form(name) {
+                let wrong = Wrong { item: None, message: format!("the name must be {allowed}") };
+                self.problems.push(problem(&path, node, wrong));
+            }
+            match String::read(&node.value, Check::Any) {
+                Ok(text) => {
+                    texts.insert(name.clone(), text);
+                }
+                Err(wrongs) => {
+                    self.problems
+                        .extend(wrongs.into_iter().map(|wrong| problem(&path, node, wrong)));
+                }
+            }
+        }
+        texts
+    }
+
     /// Whether `key` was given.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)

@@ -195,6 +195,32 @@ settings! {
         /// Model of requests that name none: an id or alias of `[models]`, or the name of a model that an
         /// attached engine holds. When left out it is the one model of `[models]`, if that is just one.
         default_model: Option<String> = None => crate::model::name;
+        /// Whether a model that lacks what is required below is refused, or used with a warning.
+        trust: Trust = Trust::Permissive;
+        /// Where models may come from: a scheme (`hf:`), a place (`https://host/path`, `hf:owner`,
+        /// `pypi:name`, `file:/folder`) with all below it, or a whole source. With an empty list every
+        /// source may be. Holds also where `trust` is permissive.
+        allowed_sources: Vec<String> = Vec::new() => source_rule;
+        /// Whether a model needs a digest that it is expected to have.
+        require_digest: bool = true;
+        /// Whether a model needs a signature that holds. This build can check none, so that with `trust`
+        /// strict no model may be used.
+        require_signature: bool = false;
+        /// Pause between two looks at the files of models, in milliseconds. One that changed is not used
+        /// any more until it was verified again.
+        recheck_ms: u64 = 5_000, 100..=3_600_000;
+    }
+}
+
+settings! {
+    /// Long-running work, such as fetching a model.
+    pub struct Operations {
+        /// Most operations that run at once.
+        running_max: usize = 64, 1..=10_000;
+        /// Most ended operations that are kept; the oldest go first.
+        ended_max: usize = 1_000, 1..=1_000_000;
+        /// How long an ended operation is kept, in milliseconds.
+        keep_ms: u64 = 24 * 3_600_000, 1_000..=31_536_000_000_i64;
     }
 }
 
@@ -205,6 +231,17 @@ settings! {
         level: LogLevel = LogLevel::Info;
         /// The form of the lines.
         format: LogFormat = LogFormat::Json;
+    }
+}
+
+choices! {
+    /// What becomes of a model that lacks what is required.
+    pub enum Trust {
+        /// It is used, and its verification says `warn`.
+        #[default]
+        Permissive = "permissive",
+        /// It is refused.
+        Strict = "strict",
     }
 }
 
@@ -244,6 +281,16 @@ choices! {
         Json = "json",
         /// For people.
         Human = "human",
+    }
+}
+
+fn source_rule(text: &str) -> Result<(), &'static str> {
+    const SCHEMES: [&str; 5] = ["file:", "https:", "hf:", "pypi:", "remote:"];
+    let is_text = text.len() <= 2048 && !text.chars().any(char::is_control);
+    if is_text && SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+        Ok(())
+    } else {
+        Err("a source or the beginning of one, such as \"hf:owner\" or \"https://host/path\"")
     }
 }
 

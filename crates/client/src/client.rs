@@ -174,9 +174,41 @@ impl Client {
         self.call(&call, is_answer).await?.read(&call.name())
     }
 
-    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, ClientError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, ClientError> {
         let call = Call::get(url);
         self.call(&call, StatusCode::is_success).await?.read(&call.name())
+    }
+
+    /// Sends a JSON body, or none, and reads the answer.
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+    ) -> Result<(StatusCode, T), ClientError> {
+        let call = self.json_call(method, url, body);
+        let answer = self.call(&call, StatusCode::is_success).await?;
+        Ok((answer.status, answer.read(&call.name())?))
+    }
+
+    /// As [`Self::send`], for an answer that may be empty: then there is nothing.
+    pub(crate) async fn send_for_little<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+    ) -> Result<Option<T>, ClientError> {
+        let call = self.json_call(method, url, None);
+        let answer = self.call(&call, StatusCode::is_success).await?;
+        if answer.status == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        answer.read(&call.name()).map(Some)
+    }
+
+    fn json_call(&self, method: Method, url: Url, body: Option<Vec<u8>>) -> Call {
+        let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = body.is_some().then_some(json).into_iter().collect();
+        Call { method, url, headers, body: body.map(Into::into) }
     }
 
     /// Sends a request until an answer comes that is one, or hope ends.

@@ -10,6 +10,7 @@
 //! again.
 
 mod answer;
+mod catalog;
 mod client;
 mod config;
 mod error;
@@ -20,6 +21,7 @@ mod task_event;
 mod task_query;
 mod token;
 
+pub use catalog::{Added, Deleted};
 pub use client::{Client, Submitted};
 pub use config::ClientConfig;
 pub use error::{ClientError, Loss, StreamFault};

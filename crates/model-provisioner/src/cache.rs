@@ -27,9 +27,14 @@ impl Cache {
         &self.root
     }
 
+    /// The folder of a model, named after its digest alone.
+    pub(crate) fn folder(&self, digest: ModelDigest) -> Utf8PathBuf {
+        self.root.join("models").join(digest.folder_name())
+    }
+
     /// The place of a model, whose file is called as in its source as far as that is harmless.
     pub(crate) fn place(&self, digest: ModelDigest, source_name: &str) -> Utf8PathBuf {
-        self.root.join("models").join(digest.folder_name()).join(harmless_name(source_name))
+        self.folder(digest).join(harmless_name(source_name))
     }
 
     /// The folder where what a reference needs is gathered: another one for each reference.

@@ -1,7 +1,7 @@
 use std::{io, sync::Arc};
 
 use camino::Utf8PathBuf;
-use catalog_core::{CatalogError, ModelDigest};
+use catalog_core::{CatalogError, CatalogId, ModelDigest};
 use fetch::FetchError;
 use gguf::GgufError;
 
@@ -61,6 +61,12 @@ pub enum ProvisionError {
         /// What the system said.
         #[source]
         source: io::Error,
+    },
+    /// Only an attached engine holds the model.
+    #[error("model `{id}` has no files here; its engine holds it")]
+    NoFiles {
+        /// The model.
+        id: CatalogId,
     },
     /// The catalog does not take it.
     #[error(transparent)]

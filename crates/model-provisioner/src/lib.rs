@@ -26,6 +26,7 @@ mod pip_config;
 mod progress;
 mod provisioner;
 mod python_index;
+mod reverification;
 mod verification;
 
 pub use error::{ProvisionError, Untrusted};

@@ -2,11 +2,11 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 use catalog_core::{
-    Alias, Catalog, CatalogError, CatalogId, Entry, LocalModel, ModelDigest, ModelReference,
-    ResolveError, TakenAlias, VerifyResult,
+    Alias, Catalog, CatalogError, CatalogId, Details, Entry, LocalModel, ModelDigest,
+    ModelReference, ResolveError, TakenAlias, Verification, VerifyResult,
 };
 use fetch::{EgressPolicy, FetchLimits, Fetcher, Flights};
-use tokio::task::spawn_blocking;
+use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -18,6 +18,7 @@ use crate::{
     local_file,
     package_source::PackageSource,
     progress::Steps,
+    reverification::{kv_bytes_per_token, reverify},
     verification::{VerifyError, verify},
 };
 
@@ -99,6 +100,74 @@ impl Provisioner {
         let named = self.shared.point_to(&entry, aliases).await;
         named.map_err(|error| Arc::new(error.into()))?;
         Ok(entry)
+    }
+
+    /// The entry of a model that is here already, unchanged, so that [`Self::ensure`] would fetch and read
+    /// nothing.
+    ///
+    /// # Errors
+    /// The catalog's store failed.
+    pub async fn look_up(
+        &self,
+        reference: &ModelReference,
+        expected: Option<ModelDigest>,
+    ) -> Result<Option<Arc<Entry>>, ProvisionError> {
+        Ok(self.shared.known(reference, expected).await?)
+    }
+
+    /// Reads all bytes of a model's files, and notes in the catalog whether they are what was registered: if
+    /// not, the model is out of service at once. Dropping the future ends the reading and notes nothing.
+    ///
+    /// # Errors
+    /// [`ProvisionError`] where the model is unknown or has no files, and where the catalog's store failed.
+    /// Bad files are no error: the entry says so.
+    pub async fn reverify(
+        &self,
+        id: &CatalogId,
+        progress: &(dyn Fn(Progress) + Send + Sync),
+    ) -> Result<Arc<Entry>, ProvisionError> {
+        let shared = &self.shared;
+        let unknown = || ResolveError::UnknownModel { model: id.to_string() };
+        let entry = shared.catalog.get(id).ok_or_else(unknown).map_err(CatalogError::from)?;
+        if entry.files.is_empty() {
+            return Err(ProvisionError::NoFiles { id: id.clone() });
+        }
+        let (sender, mut receiver) = watch::channel(Progress::LookingUp);
+        let steps = Steps { progress: sender, stop: CancellationToken::new() };
+        let _stop_with_this = steps.stop.clone().drop_guard();
+        let (files, roots) = (entry.files.clone(), shared.roots());
+        let mut reading = spawn_blocking(move || reverify(&files, &roots, &steps));
+        let found = loop {
+            tokio::select! {
+                biased;
+                found = &mut reading => break found.expect("a verification does not panic"),
+                Ok(()) = receiver.changed() => progress(*receiver.borrow_and_update()),
+            }
+        };
+        let found = found.map_err(|source| ProvisionError::Cache {
+            path: shared.cache.root().to_owned(),
+            source,
+        })?;
+        let began_with = entry.files.clone();
+        let verification = Verification { began_with, found, at_ms: (shared.config.now_ms)() };
+        let entry = shared.catalog.note_verification(id, &verification).await?;
+        tracing::info!(
+            event = "model_verified",
+            model = %id,
+            result = ?entry.verify_result,
+            reason = entry.out_of_service,
+        );
+        Ok(entry)
+    }
+
+    /// Deletes what the cache holds of a model. Files elsewhere are somebody else's and stay.
+    ///
+    /// # Errors
+    /// [`ProvisionError::Cache`] where they cannot be deleted.
+    pub async fn delete_files(&self, id: &CatalogId) -> Result<(), ProvisionError> {
+        let Some(digest) = id.digest() else { return Ok(()) };
+        let folder = self.shared.cache.folder(digest);
+        spawn_blocking(move || Cache::discard(&folder)).await.expect("deleting does not panic")
     }
 }
 
@@ -235,8 +304,11 @@ impl Shared {
                 continue;
             }
             match self.catalog.recheck_unchanged(&entry.id).await {
-                Ok(entry) => return Ok(Some(entry)),
+                Ok(entry) => return self.completed(entry).await.map(Some),
                 Err(CatalogError::Resolve(ResolveError::Retired { .. })) => return Ok(Some(entry)),
+                Err(CatalogError::Resolve(ResolveError::Untrusted { .. })) => {
+                    return Ok(Some(entry)); // whoever uses it is refused
+                }
                 Err(CatalogError::Resolve(_)) => {} // changed: it is verified again
                 Err(error) => return Err(error),
             }
@@ -244,9 +316,31 @@ impl Shared {
         Ok(None)
     }
 
-    async fn lies_where_it_may(&self, entry: &Entry) -> bool {
+    /// Folders that models may lie in.
+    fn roots(&self) -> Vec<Utf8PathBuf> {
         let mut roots = self.config.model_roots.clone();
         roots.push(self.cache.root().to_owned());
+        roots
+    }
+
+    /// An entry of before its header's facts were all kept gains those that are missing.
+    async fn completed(&self, entry: Arc<Entry>) -> Result<Arc<Entry>, CatalogError> {
+        let Some(first) = entry.files.first().filter(|_| entry.kv_bytes_per_token.is_none()) else {
+            return Ok(entry);
+        };
+        let first = first.clone();
+        let read = spawn_blocking(move || kv_bytes_per_token(&first));
+        match read.await.expect("reading a header does not panic") {
+            None => Ok(entry), // not every architecture has such a cost
+            found => {
+                let details = Details { kv_bytes_per_token: found, ..Details::default() };
+                self.catalog.describe(&entry.id, &details).await
+            }
+        }
+    }
+
+    async fn lies_where_it_may(&self, entry: &Entry) -> bool {
+        let roots = self.roots();
         let paths: Vec<Utf8PathBuf> = entry.files.iter().map(|file| file.path.clone()).collect();
         let below = move || paths.iter().all(|path| local_file::is_below(path, &roots));
         spawn_blocking(below).await.expect("looking at paths does not panic")

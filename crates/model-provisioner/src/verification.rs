@@ -7,6 +7,7 @@ use camino::Utf8Path;
 use catalog_core::{EntryFile, FileStamp, LocalModel, ModelDigest, VerifyResult};
 use gguf::Header;
 use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Untrusted, progress::Steps};
 
@@ -15,7 +16,7 @@ pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 
 /// Size of an element of keys and values that `kv_bytes_per_token` is told for: 16 bits, what engines keep
 /// them in where nobody says otherwise.
-const KV_ELEMENT_BYTES: u64 = 2;
+pub(crate) const KV_ELEMENT_BYTES: u64 = 2;
 
 /// Why a file was not verified.
 pub(crate) enum VerifyError {
@@ -45,7 +46,8 @@ pub(crate) fn verify(
 ) -> Result<LocalModel, VerifyError> {
     let before = FileStamp::read(path)?; // refuses pipes and devices, which opening could wait for
     let mut file = File::open(path)?;
-    let actual = hash(&mut file, before.size_bytes, steps)?;
+    let seen = |done| steps.verifying(done, before.size_bytes);
+    let actual = hash(&mut file, &seen, &steps.stop)?;
     check_digest(expected, actual)?;
     file.rewind()?;
     let model = describe(&mut file, path, source_ref, actual, expected.is_some());
@@ -98,12 +100,17 @@ pub(crate) fn abandoned() -> io::Error {
     io::Error::other("nobody waits for this any more")
 }
 
-fn hash(file: &mut File, size_bytes: u64, steps: &Steps) -> io::Result<ModelDigest> {
+/// The digest of what is left of a file; `seen` is told how many bytes were read.
+pub(crate) fn hash(
+    file: &mut File,
+    seen: &dyn Fn(u64),
+    stop: &CancellationToken,
+) -> io::Result<ModelDigest> {
     let mut hasher = Sha256::new();
     let mut block = vec![0; BLOCK_BYTES];
     let mut done = 0;
     loop {
-        if steps.stop.is_cancelled() {
+        if stop.is_cancelled() {
             return Err(abandoned());
         }
         match file.read(&mut block)? {
@@ -111,7 +118,7 @@ fn hash(file: &mut File, size_bytes: u64, steps: &Steps) -> io::Result<ModelDige
             count => {
                 hasher.update(&block[..count]);
                 done += count as u64;
-                steps.verifying(done, size_bytes);
+                seen(done);
             }
         }
     }

@@ -12,6 +12,14 @@ pub(crate) const SCOPES: &[RouteNeeds] = &[
     client("/v2/tasks/{id}"),
     client("/v2/tasks/{id}/cancel"),
     client("/v2/tasks/{id}/events"),
+    reads("/v2/operations"),
+    reads("/v2/operations/{id}"),
+    reads("/v2/catalog/models"),
+    reads("/v2/catalog/models/{id}"),
+    admin("/v2/catalog/models/{id}/verify"),
+    admin("/v2/catalog/models/{id}/state"),
+    admin("/v2/catalog/aliases/{name}"),
+    reads("/v2/catalog/availability"),
     client("/v1/models"),
     client("/v1/models/{*id}"),
     client("/v1/chat/completions"),
@@ -19,6 +27,12 @@ pub(crate) const SCOPES: &[RouteNeeds] = &[
 
 const fn client(path: &'static str) -> RouteNeeds {
     RouteNeeds::all(path, Needs::Scope(Scope::Client))
+}
+
+/// Clients may read, admins may change.
+const fn reads(path: &'static str) -> RouteNeeds {
+    let (reads, writes) = (Needs::Scope(Scope::Client), Needs::Scope(Scope::Admin));
+    RouteNeeds { path, reads, writes }
 }
 
 const fn admin(path: &'static str) -> RouteNeeds {

@@ -144,6 +144,11 @@ pub(super) async fn list(
     let Listing { mut filter, page } =
         Listing::read(query.as_deref()).map_err(|field| refused(field.into()))?;
     let sees_all = context.identity.scope() == Some(Scope::Admin);
+    let (queued, preparing) = (TaskState::Queued.name(), TaskState::Preparing.name());
+    let wanted = filter.state.clone().filter(|state| state == queued || state == preparing);
+    if wanted.is_some() {
+        filter.state = Some(queued.to_owned());
+    }
     filter.identity = (!sees_all).then(|| context.identity.as_str().to_owned());
     let mut rows =
         state.orchestrator.tasks(filter, page.after, page.fetch()).await.map_err(refused)?;
@@ -152,7 +157,11 @@ pub(super) async fn list(
     for (row, position) in rows {
         let last_event_id = state.orchestrator.last_event_id(row.id).await.map_err(refused)?;
         let preparation = state.preparation_of(&row);
-        items.push(task_view(row, position, last_event_id, preparation, false));
+        let view = task_view(row, position, last_event_id, preparation, false);
+        // The journal does not tell them apart: whether a model is here changes without its tasks.
+        if wanted.as_deref().is_none_or(|wanted| wanted == view.status.name()) {
+            items.push(view);
+        }
     }
     Ok(Json(Page { items, next_cursor }))
 }

@@ -41,6 +41,15 @@ impl Request {
         Self { body: body.into(), ..request }
     }
 
+    /// Another method with JSON text.
+    pub(crate) fn put(target: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self { method: "PUT".to_owned(), ..Self::post(target, body) }
+    }
+
+    pub(crate) fn delete(target: &str) -> Self {
+        Self::new("DELETE", target)
+    }
+
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

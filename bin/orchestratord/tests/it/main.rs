@@ -12,6 +12,10 @@ mod bodies;
 #[cfg(test)]
 mod cancelling;
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
+mod catalog_states;
+#[cfg(test)]
 mod choke_point;
 #[cfg(test)]
 mod contract;
@@ -34,6 +38,8 @@ mod events;
 #[cfg(test)]
 mod facade;
 #[cfg(test)]
+mod fetching;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod http2;
@@ -49,6 +55,8 @@ mod model_sources;
 mod openai_client;
 #[cfg(test)]
 mod openmetrics;
+#[cfg(test)]
+mod package_index;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]

@@ -58,6 +58,19 @@ fn each_problem_names_file_line_key_value_and_what_is_allowed() {
             "[store]\ntoken_sync = 'never'",
             "c.toml:2: `store.token_sync` = \"never\": allowed are \"interval\", \"disk\"",
         ),
+        (
+            "[aliases]\n'hf:x' = 'starter'",
+            "c.toml:2: `aliases.\"hf:x\"` = \"starter\": the name must be 1 to 128 of A-Z a-z 0-9 . _ : / -, not beginning like an id or a source",
+        ),
+        ("[aliases]\nchat = 3", "c.toml:2: `aliases.chat` = 3: allowed is a text in quotes"),
+        (
+            "[catalog]\nallowed_sources = ['models/']",
+            "c.toml:2: `catalog.allowed_sources[0]` = \"models/\": allowed is a source or the beginning of one, such as \"hf:owner\" or \"https://host/path\"",
+        ),
+        (
+            "[catalog]\ntrust = 'blind'",
+            "c.toml:2: `catalog.trust` = \"blind\": allowed are \"permissive\", \"strict\"",
+        ),
         ("data_dir = ''", "c.toml:1: `data_dir` = \"\": allowed is a path in quotes"),
         (
             "data_dir = '~/o'",
@@ -138,6 +151,10 @@ fn contradictions_are_problems() {
             "c.toml:3: `models.a.aliases` = [\"b\"]: the name \"b\" is already that of the model b",
         ),
         (
+            "[aliases]\nstarter = 'x'",
+            "c.toml:2: `aliases.starter` = \"x\": the name \"starter\" is already that of the model starter",
+        ),
+        (
             "[catalog]\ndefault_model = 'big'",
             "c.toml:2: `catalog.default_model` = \"big\": no such model is configured; there are starter",
         ),
@@ -158,7 +175,7 @@ fn all_problems_of_file_and_environment_come_in_one_run() {
         ("ORCHD_LOG", "debug"),
     ];
     let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, stream, store, \
-                    retention, egress, pools, models, catalog, log";
+                    retention, egress, operations, aliases, pools, models, catalog, log";
     check_with(
         text,
         &environment,
