@@ -56,8 +56,7 @@ pub(crate) fn of_provisioning(error: &ProvisionError, correlation_id: &str) -> E
         body
     };
     match error {
-        ProvisionError::NotYetServed { .. }
-        | ProvisionError::File { .. }
+        ProvisionError::File { .. }
         | ProvisionError::NotFound { .. }
         | ProvisionError::NoFiles { .. } => at_source(ErrorCode::InvalidParams),
         ProvisionError::OutsideRoots { .. } => at_source(ErrorCode::PolicyDenied),

@@ -170,10 +170,18 @@ impl Workshop {
         let names = std::iter::once(&pool.model_name).chain(&pool.model.aliases);
         let aliases: Vec<Alias> = names.map(|name| name.parse()).collect::<Result<_, _>>()?;
         let expected = self.models.pinned(&pool.model_name);
-        if self.provisioner.look_up(&reference, expected).await?.is_none() {
-            // Nothing is fetched that may not be used.
-            self.catalog.trust().check(&reference.to_string(), expected.is_some(), &[])?;
+        // By its digest it may be here although its source is gone.
+        if let Some(entry) = self.provisioner.look_up(&reference, expected).await? {
+            for alias in aliases {
+                if self.catalog.find(alias.as_str()).is_none_or(|named| named.id != entry.id) {
+                    self.catalog.set_alias(alias, &entry.id).await?;
+                }
+            }
+            self.models.give_free_names().await;
+            return Ok(entry);
         }
+        // Nothing is fetched that may not be used.
+        self.catalog.trust().check(&reference.to_string(), expected.is_some(), &[])?;
         let line = ProgressLine::new(&pool.model_name);
         let meter = Meter::default();
         let progress = |progress: Progress| {
@@ -189,7 +197,7 @@ impl Workshop {
         let ensured = self.provisioner.ensure(&reference, expected, &aliases, &progress).await;
         line.finish();
         let entry = ensured?;
-        self.models.registered().await;
+        self.models.give_free_names().await;
         Ok(entry)
     }
 

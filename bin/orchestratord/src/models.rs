@@ -111,12 +111,17 @@ impl Models {
         Ok(())
     }
 
-    /// Says that a model was registered or verified: names that waited for it are given, and pools that
-    /// lack one look again.
-    pub(crate) async fn registered(&self) {
+    /// Gives the names of the configuration that waited for their model.
+    pub(crate) async fn give_free_names(&self) {
         if let Err(error) = self.give_names(TakenAlias::Keep).await {
             tracing::error!(error = %error, "names of the configuration cannot be given");
         }
+    }
+
+    /// Says that somebody registered or verified a model: names that waited for it are given, and pools that
+    /// lack one look again.
+    pub(crate) async fn registered(&self) {
+        self.give_free_names().await;
         self.registered.notify_waiters();
     }
 

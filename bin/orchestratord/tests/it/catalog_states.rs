@@ -73,10 +73,11 @@ fn a_retired_model_takes_no_new_tasks_and_its_live_ones_end_at_the_deadline() {
 #[test]
 fn a_deadline_of_a_retired_model_holds_across_a_restart() {
     let engine = ScriptedEngine::start(&[]);
-    let home = Home::scripted(&engine, "", "");
+    let home = Home::scripted(&engine, "slots = 1", "");
     let daemon = home.start().ready();
+    let blocking = daemon.submit(&scripted_task("[[stall_after=1]]"));
+    daemon.wait_until(&blocking, "running");
     let task = daemon.submit(&scripted_task("[[stall_after=1]]"));
-    daemon.wait_until(&task, "running");
     let soon = daemon.set_state("scripted", &json!({"state": "Retired", "deadline_ms": 1500}));
     assert_ne!(soon.json()["retire_at"], Value::Null);
     daemon.kill();
