@@ -107,12 +107,12 @@ impl CatalogParts {
         &self,
         wanted: &Wanted,
         correlation_id: &str,
-    ) -> Result<(), ErrorBody> {
+    ) -> Result<(), Box<ErrorBody>> {
         let source = wanted.reference.to_string();
         self.catalog
             .trust()
             .check(&source, wanted.expected.is_some(), &wanted.details.signatures)
-            .map_err(|distrust| of_distrust(&distrust, &source, correlation_id))
+            .map_err(|distrust| Box::new(of_distrust(&distrust, &source, correlation_id)))
     }
 
     /// Gives a model that is here the names and words that somebody wants for it.

@@ -60,7 +60,7 @@ impl OperationKind for ModelFetch {
         let wanted = Wanted::parse(&request)
             .map_err(|wrong| job.error(ErrorCode::InvalidParams, wrong.to_string()))?;
         // It may have become stricter since the operation was begun.
-        parts.check_trust(&wanted, correlation_id)?;
+        parts.check_trust(&wanted, correlation_id).map_err(|error| *error)?;
         let fetching = parts.models.fetches().begin(wanted.aliases.clone(), wanted.expected);
         let meter = Meter::default();
         let progress = |progress| {
@@ -96,7 +96,7 @@ impl OperationKind for ModelVerify {
 
     async fn run(&self, job: &Job) -> Result<Value, ErrorBody> {
         let parts = &self.0;
-        let id = target(job)?;
+        let id = target(job).map_err(|error| *error)?;
         let meter = Meter::default();
         let progress = |progress| job.report(meter.read(progress, (parts.now_ms)()));
         let entry = parts
@@ -129,7 +129,7 @@ impl OperationKind for ModelDelete {
 
     async fn run(&self, job: &Job) -> Result<Value, ErrorBody> {
         let parts = &self.0;
-        let id = target(job)?;
+        let id = target(job).map_err(|error| *error)?;
         let step = Some("waiting".to_owned());
         job.report(operations::Progress { step, ..operations::Progress::default() });
         loop {
@@ -151,9 +151,11 @@ impl OperationKind for ModelDelete {
     }
 }
 
-fn target(job: &Job) -> Result<CatalogId, ErrorBody> {
+fn target(job: &Job) -> Result<CatalogId, Box<ErrorBody>> {
     let id = job.record().target.parse();
-    id.map_err(|_form| job.error(ErrorCode::Internal, "the operation's target is no catalog id"))
+    id.map_err(|_form| {
+        Box::new(job.error(ErrorCode::Internal, "the operation's target is no catalog id"))
+    })
 }
 
 /// The name of a verification's result on the wire.

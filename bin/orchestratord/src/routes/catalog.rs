@@ -58,7 +58,7 @@ pub(super) async fn add(
     let request: AddModelRequest = read_json(request).await?;
     let wanted = Wanted::parse(&request)?;
     let parts = &state.catalog;
-    parts.check_trust(&wanted, correlation_id)?;
+    parts.check_trust(&wanted, correlation_id).map_err(|error| Problem::from(*error))?;
     let known = parts.provisioner.look_up(&wanted.reference, wanted.expected).await;
     if let Some(entry) = known.map_err(|error| of_provisioning(&error, correlation_id))? {
         let dressed = parts.dress(&entry.id, &wanted).await;
