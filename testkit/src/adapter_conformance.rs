@@ -4,6 +4,7 @@ use adapter_host::{
     AdapterError, Attempt, AttemptId, EngineAdapter, EngineEvent, EngineStream, Finish,
     FinishReason, Input, Output, Sampling,
 };
+use api_types::OutputRequest;
 use futures_util::StreamExt as _;
 use uuid::Uuid;
 
@@ -61,6 +62,7 @@ pub fn attempt(model: &str, input: Input, max_tokens: u32) -> Attempt {
         accepted: Arc::from([]),
         max_tokens,
         sampling: Sampling::default(),
+        output: OutputRequest::default(),
         run_settings: None,
         correlation_id: "conformance".into(),
         traceparent: None,

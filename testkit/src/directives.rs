@@ -18,6 +18,10 @@ pub struct Directives {
     pub retry_after_s: Option<u32>,
     /// `[[slow_prefill_ms=N]]`: silence before the head of the response, in milliseconds.
     pub prefill_ms: u64,
+    /// `[[call_tool]]`: the answer calls the first tool of the request, and its tokens are the arguments.
+    pub call_tool: bool,
+    /// `[[reason=N]]`: the first N tokens are reasoning.
+    pub reasoning_tokens: u32,
 }
 
 /// Something that goes wrong in the middle of an answer.
@@ -78,6 +82,8 @@ impl Directives {
             "error" => self.error_status = value.parse().ok(),
             "error_bytes" => self.error_bytes = number,
             "retry_after" => self.retry_after_s = number,
+            "call_tool" => self.call_tool = true,
+            "reason" => self.reasoning_tokens = number.unwrap_or(0),
             "slow_prefill_ms" => self.prefill_ms = number.map_or(0, u64::from),
             _ => {}
         }

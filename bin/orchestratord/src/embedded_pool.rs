@@ -1,6 +1,6 @@
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use adapter_host::{AdapterHost, EngineAdapter as _, Features, ReplicaKey, SamplingSupport};
+use adapter_host::{AdapterHost, EngineAdapter as _, ReplicaKey};
 use anyhow::{Context as _, anyhow};
 use camino::Utf8Path;
 use catalog_core::{Alias, Catalog, Entry, ModelReference};
@@ -63,13 +63,7 @@ impl EmbeddedPool {
             engine_version: String::new(),
             in_process: true,
             slots: 1,
-            features: Features {
-                token_ids: true,
-                chat: false,
-                replay: true,
-                strict: true,
-                sampling: SamplingSupport::ALL,
-            },
+            features: engine_candle::FEATURES,
             models: id.into_iter().map(|id| self.pool_model(&id, None)).collect(),
         }
     }

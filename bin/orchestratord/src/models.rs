@@ -4,7 +4,7 @@ use std::{
 };
 
 use adapter_host::EngineModel;
-use api_types::{ModelView, PreparationStep, PreparationView, StepStatus};
+use api_types::{MessageRequest, ModelView, PreparationStep, PreparationView, StepStatus};
 use async_trait::async_trait;
 use catalog_core::{
     Alias, Catalog, CatalogError, CatalogId, Entry, EntryState, ModelDigest, ResolveError,
@@ -473,9 +473,9 @@ impl PromptMeter for Models {
         let (bytes, owned) = match prompt {
             PromptText::Text(text) => (text.len(), OwnedPrompt::Text(text.to_owned())),
             PromptText::Messages(messages) => {
-                let bytes = messages.iter().map(|message| message.content.len()).sum();
-                let message = |message: &adapter_host::ChatMessage| {
-                    prompt::ChatMessage::new(&message.role, &message.content)
+                let bytes = messages.iter().map(MessageRequest::bytes).sum();
+                let message = |message: &MessageRequest| {
+                    prompt::ChatMessage::new(&message.role, message.content.text())
                 };
                 (bytes, OwnedPrompt::Messages(messages.iter().map(message).collect()))
             }

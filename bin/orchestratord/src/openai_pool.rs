@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use adapter_host::{Features, ReplicaKey, SamplingSupport};
+use adapter_host::{OutputSupport, ReplicaKey, Workloads};
 use anyhow::Context as _;
-use config_schema::OpenAiPool;
+use config_schema::{OpenAiPool, PoolFeature, PoolWorkload};
 use engine_openai::{ApiKey, OpenAiAdapter, OpenAiConfig, SamplingDialect};
 use orchestrator::{AttachedPool, PoolFacts, PoolState};
 
@@ -26,7 +26,7 @@ pub(crate) fn attached(
             Some(ApiKey::new(text.trim()))
         }
     };
-    let adapter = OpenAiAdapter::new(OpenAiConfig {
+    let config = OpenAiConfig {
         base_url: pool.url.clone(),
         api_key,
         connect_timeout_ms: CONNECT_TIMEOUT_MS,
@@ -37,8 +37,15 @@ pub(crate) fn attached(
         chunk_is_token: pool.chunk_is_token,
         strict: pool.strict,
         dialect: dialect(pool.dialect),
-    })
-    .with_context(|| format!("pools.{pool_id}"))?;
+        output: output(pool),
+        image_tokens: pool.image_tokens.unwrap_or(0),
+        workloads: Workloads {
+            completion: pool.workloads.contains(&PoolWorkload::Completion),
+            embedding: pool.workloads.contains(&PoolWorkload::Embedding),
+        },
+    };
+    let features = config.features();
+    let adapter = OpenAiAdapter::new(config).with_context(|| format!("pools.{pool_id}"))?;
     let replica = ReplicaKey::new(pool_id, "0");
     let facts = PoolFacts {
         replica: replica.clone(),
@@ -48,16 +55,24 @@ pub(crate) fn attached(
         engine_version: String::new(),
         in_process: false,
         slots: pool.slots,
-        features: Features {
-            chat: true,
-            strict: pool.strict,
-            sampling: SamplingSupport::default(),
-            ..Features::default()
-        },
+        features,
         models: Vec::new(),
     };
     let models = pool.models.clone();
     Ok((AttachedPool { replica, adapter: Arc::new(adapter), models }, facts))
+}
+
+fn output(pool: &OpenAiPool) -> OutputSupport {
+    let named = pool.features();
+    let has = |feature| named.contains(&feature);
+    OutputSupport {
+        json_object: has(PoolFeature::JsonObject),
+        json_schema: has(PoolFeature::JsonSchema),
+        logprobs: has(PoolFeature::Logprobs),
+        tools: has(PoolFeature::Tools),
+        choices: has(PoolFeature::Choices),
+        images: pool.image_tokens.is_some(),
+    }
 }
 
 fn dialect(configured: config_schema::SamplingDialect) -> SamplingDialect {

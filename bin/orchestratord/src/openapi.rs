@@ -104,15 +104,21 @@ pub(crate) fn document(routes: utoipa::openapi::OpenApi) -> Value {
     document
 }
 
-/// One of `prompt` and `messages`, which types alone do not say.
+/// One of `prompt`, `messages` and `inputs`, which types alone do not say.
 fn exact_task_request(schema: &mut Value) {
-    let one = |given: &str, absent: &str| {
+    let one = |given: &str, absent: [&str; 2]| {
+        let [first, second] = absent;
+        let nothing = json!({"type": "null"});
         json!({
             "required": [given],
-            "properties": {given: {"not": {"type": "null"}}, absent: {"type": "null"}},
+            "properties": {given: {"not": nothing}, first: nothing, second: nothing},
         })
     };
-    schema["oneOf"] = json!([one("prompt", "messages"), one("messages", "prompt")]);
+    schema["oneOf"] = json!([
+        one("prompt", ["messages", "inputs"]),
+        one("messages", ["prompt", "inputs"]),
+        one("inputs", ["prompt", "messages"]),
+    ]);
 }
 
 fn tags() -> Value {

@@ -62,4 +62,5 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(facade::models))
         .routes(routes!(facade::model))
         .routes(routes!(facade::chat))
+        .routes(routes!(facade::completion))
 }

@@ -23,9 +23,10 @@ pub(crate) fn task_view(
         Some(end) => Usage { tokens_in: end.tokens_in, tokens_out: end.tokens_out },
         None => Usage { tokens_in: prompt_tokens, tokens_out: Some(generated) },
     };
-    let prompt = with_prompt.then(|| match (&spec.prompt, &spec.messages) {
-        (Some(prompt), _) => json!(prompt),
-        (None, messages) => json!(messages),
+    let prompt = with_prompt.then(|| match (&spec.prompt, &spec.messages, &spec.inputs) {
+        (Some(prompt), ..) => json!(prompt),
+        (None, Some(messages), _) => json!(messages),
+        (None, None, inputs) => json!(inputs),
     });
     let attempts = row.progress.attempts.iter().map(|attempt| AttemptView {
         attempt_id: attempt.id.to_string(),
@@ -56,6 +57,8 @@ pub(crate) fn task_view(
             "failover": spec.failover,
             "output_mode": spec.output_mode,
             "cancel_on_disconnect": spec.cancel_when_alone_ms.is_some(),
+            "workload": spec.workload,
+            "output": spec.output,
         }),
         client_ref: spec.client_ref.clone(),
         metadata: (!spec.metadata.is_empty()).then(|| spec.metadata.clone()),

@@ -79,6 +79,50 @@ pub struct TokenEvent {
     /// `reasoning` or `tool`; absent for content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// Which tool call `t` belongs to; on channel `tool`, where `t` is part of its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delta: Option<ToolDelta>,
+    /// One entry for each token, where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logprobs: Option<Vec<TokenLogprob>>,
+}
+
+/// The tool call that a piece of output belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ToolDelta {
+    /// Number of the call in its answer, from 0.
+    pub index: u32,
+    /// In the first piece of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Name of the function; in the first piece of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// How likely a token was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TokenLogprob {
+    pub token: String,
+    pub logprob: f64,
+    /// Its bytes, where they are told; tokens need not be whole characters.
+    #[serde(default)]
+    pub bytes: Option<Vec<u8>>,
+    /// The likeliest tokens at this place.
+    #[serde(default)]
+    pub top_logprobs: Vec<Alternative>,
+}
+
+/// A token that could have stood there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Alternative {
+    pub token: String,
+    pub logprob: f64,
+    #[serde(default)]
+    pub bytes: Option<Vec<u8>>,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "serde's default wants the field's type")]
@@ -104,7 +148,7 @@ pub struct MetricsEvent {
 }
 
 /// The last event of a task that was not ended by an error (ORCH-077).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EndEvent {
     /// `stop`, `length`, `canceled`, `budget`, `tool_calls` or `content_filter`.
@@ -123,4 +167,13 @@ pub struct EndEvent {
     pub attempts: u32,
     /// Always false: KV state never moves between workers.
     pub kv_migrated: bool,
+    /// One for each answer, where several were asked for; `finish_reason` is the first one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reasons: Option<Vec<String>>,
+    /// What the task gave, for workloads other than completion: `{"embeddings": [[…]]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+    /// Where a result over 256 KiB is to be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result_url: Option<String>,
 }

@@ -7,8 +7,10 @@
 mod catalog;
 mod error;
 mod event;
+mod json_object;
 mod models;
 mod operation;
+mod output;
 mod parse;
 mod request;
 #[cfg(feature = "openapi")]
@@ -22,13 +24,21 @@ pub use catalog::{
     SignatureView,
 };
 pub use error::{ErrorBody, ErrorCode};
-pub use event::{EndEvent, EventKind, MetricsEvent, StartedEvent, TokenEvent};
+pub use event::{
+    Alternative, EndEvent, EventKind, MetricsEvent, StartedEvent, TokenEvent, TokenLogprob,
+    ToolDelta,
+};
+pub use json_object::JsonObject;
 pub use models::{ModelList, ModelView};
 pub use operation::{OperationAccepted, OperationProgress, OperationStatus, OperationView};
+pub use output::{
+    CalledFunction, FunctionTool, JsonSchemaFormat, NamedTool, OutputRequest, ResponseFormat, Tool,
+    ToolCall, ToolChoice, ToolKind, ToolMode, ToolName,
+};
 pub use parse::{BodyProblem, parse_json};
 pub use request::{
-    Content, ContentPart, Determinism, Failover, InvalidField, MessageRequest, Priority,
-    SamplingRequest, TaskRequest, Workload, limits,
+    Content, ContentPart, Determinism, Failover, ImageDetail, ImageUrl, InvalidField,
+    MessageRequest, Priority, SamplingRequest, TaskRequest, Workload, limits,
 };
 pub use status::{PoolStatus, QueueStatus, ReadyView, StatusView};
 pub use task::{

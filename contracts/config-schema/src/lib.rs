@@ -32,7 +32,9 @@ pub use auth::{Auth, Token, TokenScope};
 pub use config::{Config, Profile};
 pub use load::{ConfigFile, load};
 pub use model::Model;
-pub use pool::{CandlePool, EngineKind, OpenAiPool, Pool, SamplingDialect};
+pub use pool::{
+    CandlePool, EngineKind, OpenAiPool, Pool, PoolFeature, PoolWorkload, SamplingDialect,
+};
 pub use problem::{Origin, Problem};
 #[cfg(feature = "schema")]
 pub use schema::json_schema;

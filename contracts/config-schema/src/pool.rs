@@ -66,6 +66,47 @@ pub struct OpenAiPool {
     /// What the server takes beside the standard's sampling parameters.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub dialect: SamplingDialect,
+    /// What answers can be beyond one plain text. The protocol does not tell, and a server that ignores
+    /// what it does not know would give wrong answers: what is not named here is refused. When left out:
+    /// nothing for dialect `standard`; `json_object`, `json_schema`, `logprobs` and `n` for `vllm`;
+    /// `json_object`, `json_schema` and `logprobs` for `llamacpp`. Tools depend on how the server was
+    /// started, and have to be named.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub features: Option<Vec<PoolFeature>>,
+    /// Tokens of context that each image in a prompt counts as; images are refused when left out.
+    #[cfg_attr(feature = "schema", schemars(default, range(min = 1, max = 16_777_216)))]
+    pub image_tokens: Option<u32>,
+    /// Kinds of work that the server does.
+    #[cfg_attr(feature = "schema", schemars(default = "workloads_default"))]
+    pub workloads: Vec<PoolWorkload>,
+}
+
+choices! {
+    /// Something that answers of a server can be beyond one plain text.
+    pub enum PoolFeature {
+        /// `response_format` of type `json_object`.
+        #[default]
+        JsonObject = "json_object",
+        /// `response_format` of type `json_schema`.
+        JsonSchema = "json_schema",
+        /// `logprobs` and `top_logprobs`.
+        Logprobs = "logprobs",
+        /// `tools` and `tool_choice`.
+        Tools = "tools",
+        /// `n` above 1.
+        Choices = "n",
+    }
+}
+
+choices! {
+    /// A kind of work.
+    pub enum PoolWorkload {
+        /// Text from a prompt or a conversation.
+        #[default]
+        Completion = "completion",
+        /// Numbers that stand for texts.
+        Embedding = "embedding",
+    }
 }
 
 choices! {
@@ -100,6 +141,10 @@ fn slots_default() -> u32 {
     SLOTS_DEFAULT
 }
 
+fn workloads_default() -> Vec<PoolWorkload> {
+    vec![PoolWorkload::Completion]
+}
+
 impl Pool {
     /// What runs its models.
     #[must_use]
@@ -123,7 +168,13 @@ impl Pool {
             None => {
                 // What kind it is meant to be is not known, so no key of either is wrong.
                 reader.know(&["models", "threads", "ctx", "url", "slots", "key_file", "strict"]);
-                reader.know(&["chunk_is_token", "dialect"]);
+                reader.know(&[
+                    "chunk_is_token",
+                    "dialect",
+                    "features",
+                    "image_tokens",
+                    "workloads",
+                ]);
                 None
             }
         }
@@ -140,7 +191,17 @@ impl CandlePool {
             ctx: reader.get("ctx", CTX),
         };
         reader.refuse(
-            &["url", "slots", "key_file", "strict", "chunk_is_token", "dialect"],
+            &[
+                "url",
+                "slots",
+                "key_file",
+                "strict",
+                "chunk_is_token",
+                "dialect",
+                "features",
+                "image_tokens",
+                "workloads",
+            ],
             "not for a pool with engine \"candle\", which runs one task at a time in the daemon",
         );
         pool
@@ -148,6 +209,18 @@ impl CandlePool {
 }
 
 impl OpenAiPool {
+    /// What answers can be, named or by the dialect.
+    #[must_use]
+    pub fn features(&self) -> Vec<PoolFeature> {
+        use PoolFeature::{Choices, JsonObject, JsonSchema, Logprobs};
+        let of_dialect = || match self.dialect {
+            SamplingDialect::Standard => Vec::new(),
+            SamplingDialect::Vllm => vec![JsonObject, JsonSchema, Logprobs, Choices],
+            SamplingDialect::LlamaCpp => vec![JsonObject, JsonSchema, Logprobs],
+        };
+        self.features.clone().unwrap_or_else(of_dialect)
+    }
+
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let url = reader.require("url", Check::Form(url), "the address of the server");
         let slots = reader.get("slots", Check::Within(1, 65_536));
@@ -157,6 +230,12 @@ impl OpenAiPool {
         let ctx = reader.get("ctx", CTX);
         let chunk_is_token = reader.get("chunk_is_token", Check::Any);
         let dialect = reader.get("dialect", Check::Any);
+        let features = reader.get("features", Check::Any);
+        let image_tokens = reader.get("image_tokens", Check::Within(1, 16_777_216));
+        let workloads: Option<Vec<PoolWorkload>> = reader.get("workloads", Check::Any);
+        if workloads.as_ref().is_some_and(Vec::is_empty) {
+            reader.wrong("workloads", "names nothing to do".to_owned());
+        }
         reader.refuse(&["threads"], "not for a pool with engine \"openai\", which has its own");
         Some(Self {
             url: url?,
@@ -167,6 +246,9 @@ impl OpenAiPool {
             ctx,
             chunk_is_token: chunk_is_token.unwrap_or_default(),
             dialect: dialect.unwrap_or_default(),
+            features,
+            image_tokens,
+            workloads: workloads.unwrap_or_else(workloads_default),
         })
     }
 }

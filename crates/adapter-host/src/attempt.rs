@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use api_types::{MessageRequest, OutputRequest};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -14,15 +15,6 @@ impl fmt::Display for AttemptId {
     }
 }
 
-/// One message of a conversation, text only.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChatMessage {
-    /// `system`, `user`, `assistant` or another role that the model's template knows.
-    pub role: String,
-    /// The text of the message.
-    pub content: String,
-}
-
 /// What the engine starts from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -30,7 +22,7 @@ pub enum Input {
     /// [`Features::token_ids`](crate::Features::token_ids).
     Tokens(Arc<[u32]>),
     /// A conversation that the engine renders itself.
-    Messages(Arc<[ChatMessage]>),
+    Messages(Arc<[MessageRequest]>),
     /// Plain text to complete.
     Text(Arc<str>),
 }
@@ -90,6 +82,9 @@ pub struct Attempt {
     pub max_tokens: u32,
     /// How tokens are drawn.
     pub sampling: Sampling,
+    /// What the answer is to be beyond one plain text; nothing that the adapter does not declare
+    /// ([`OutputSupport`](crate::OutputSupport)).
+    pub output: OutputRequest,
     /// What an earlier attempt of this task recorded in [`EngineEvent::Started`] and needs again for
     /// equal arithmetic.
     ///

@@ -9,6 +9,10 @@ pub enum AdapterError {
         /// HTTP status, where there was one.
         status: Option<u16>,
     },
+    /// The engine cannot compute with the run settings that it was given, which another build or machine
+    /// recorded.
+    #[error("the engine cannot compute with the recorded run settings")]
+    SettingsUnavailable,
     /// The prompt and the answer do not fit the engine's context.
     #[error("the prompt does not fit the engine's context")]
     ContextExceeded,
@@ -61,7 +65,7 @@ impl AdapterError {
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Refused { .. } | Self::ContextExceeded => Cause::Task,
+            Self::Refused { .. } | Self::ContextExceeded | Self::SettingsUnavailable => Cause::Task,
             Self::ModelAbsent { .. }
             | Self::Unauthorized
             | Self::Overloaded { .. }

@@ -42,15 +42,42 @@ pub struct Output {
     pub id: Option<u32>,
     /// How many tokens this is; `None` where the engine's chunks are not known to be tokens.
     pub tokens: Option<u32>,
-    /// Raw bytes; may end inside a UTF-8 sequence.
+    /// Raw bytes; may end inside a UTF-8 sequence. On [`Channel::Tool`] part of a call's arguments, whole
+    /// characters.
     pub bytes: Bytes,
+    /// The tool call that the bytes belong to, on [`Channel::Tool`] and nowhere else.
+    pub tool: Option<ToolCallPart>,
+    /// Log probabilities of these tokens where they were asked for: a JSON list of
+    /// [`TokenLogprob`](api_types::TokenLogprob).
+    pub logprobs: Option<Bytes>,
+}
+
+/// Which tool call a piece of output is part of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCallPart {
+    /// Number of the call in its answer, from 0.
+    pub index: u32,
+    /// The engine's id of the call, in its first piece.
+    pub id: Option<String>,
+    /// Name of the function, in the first piece.
+    pub name: Option<String>,
+}
+
+impl Output {
+    /// A piece of text of the first answer, on the channel of content.
+    #[must_use]
+    pub fn text(id: Option<u32>, tokens: Option<u32>, bytes: Bytes) -> Self {
+        Self { choice: 0, channel: Channel::Content, id, tokens, bytes, tool: None, logprobs: None }
+    }
 }
 
 /// Why and how an engine ended an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finish {
-    /// Why generation ended.
+    /// Why generation ended; of several answers, the first.
     pub reason: FinishReason,
+    /// Why the answers after the first one ended, in their order.
+    pub further: Vec<FinishReason>,
     /// The engine's own count of prompt tokens, where it gives one.
     pub prompt_tokens: Option<u32>,
     /// The engine's own count of generated tokens, where it gives one.

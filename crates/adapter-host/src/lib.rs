@@ -16,8 +16,8 @@ mod host;
 mod props;
 
 pub use adapter::{EngineAdapter, EngineStream};
-pub use attempt::{Attempt, AttemptId, ChatMessage, Input, Sampling};
+pub use attempt::{Attempt, AttemptId, Input, Sampling};
 pub use error::{AdapterError, Cause};
-pub use event::{Channel, EngineEvent, Finish, FinishReason, Output};
+pub use event::{Channel, EngineEvent, Finish, FinishReason, Output, ToolCallPart};
 pub use host::{AdapterHost, Binding, ReplicaKey, UnknownReplica};
-pub use props::{EngineModel, Features, Props, SamplingSupport};
+pub use props::{EngineModel, Features, Needs, OutputSupport, Props, SamplingSupport, Workloads};

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 /// What an engine is and can do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Props {
@@ -37,10 +39,86 @@ pub struct Features {
     pub strict: bool,
     /// Which sampling parameters take effect.
     pub sampling: SamplingSupport,
+    /// What answers can be beyond one plain text.
+    pub output: OutputSupport,
+    /// Tokens of context that each image of a prompt is counted as; 0 where the engine tells them itself
+    /// or takes no images.
+    pub image_tokens: u32,
+    /// What kinds of work it does.
+    pub workloads: Workloads,
+}
+
+/// Kinds of work that an engine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workloads {
+    pub completion: bool,
+    pub embedding: bool,
+}
+
+impl Default for Workloads {
+    /// Completion alone.
+    fn default() -> Self {
+        Self { completion: true, embedding: false }
+    }
+}
+
+/// What answers an engine can give beyond one plain text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "one independent yes or no for each feature")]
+pub struct OutputSupport {
+    /// Any JSON object.
+    pub json_object: bool,
+    /// JSON that follows a schema.
+    pub json_schema: bool,
+    /// The log probability of each token, with alternatives.
+    pub logprobs: bool,
+    /// Calls of tools, and conversations with them.
+    pub tools: bool,
+    /// Several answers to one prompt.
+    pub choices: bool,
+    /// Images in prompts.
+    pub images: bool,
+}
+
+impl OutputSupport {
+    /// The API name of the first field that `needed` asks for and this lacks.
+    #[must_use]
+    pub fn missing(&self, needed: &Self) -> Option<&'static str> {
+        [
+            (self.json_object, needed.json_object, "response_format"),
+            (self.json_schema, needed.json_schema, "response_format"),
+            (self.logprobs, needed.logprobs, "logprobs"),
+            (self.tools, needed.tools, "tools"),
+            (self.choices, needed.choices, "n"),
+            (self.images, needed.images, "messages"),
+        ]
+        .into_iter()
+        .find_map(|(has, needs, name)| (needs && !has).then_some(name))
+    }
+}
+
+/// What a task asks of the engine that runs it, beyond its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Needs {
+    pub sampling: SamplingSupport,
+    pub output: OutputSupport,
+}
+
+impl Features {
+    /// The API path of the first field that `needs` asks for and this lacks.
+    #[must_use]
+    pub fn missing(&self, needs: &Needs) -> Option<String> {
+        let sampling = self.sampling.missing(&needs.sampling);
+        let sampling = sampling.map(|name| format!("sampling.{name}"));
+        sampling.or_else(|| self.output.missing(&needs.output).map(str::to_owned))
+    }
 }
 
 /// Which sampling parameters of [`Sampling`](crate::Sampling) an engine honours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "one independent yes or no for each parameter")]
 pub struct SamplingSupport {
     pub temperature: bool,
@@ -65,12 +143,6 @@ impl SamplingSupport {
         frequency_penalty: true,
         seed: true,
     };
-
-    /// Whether this supports everything that `needed` asks for.
-    #[must_use]
-    pub fn covers(&self, needed: &Self) -> bool {
-        self.missing(needed).is_none()
-    }
 
     /// The API name of the first parameter that `needed` asks for and this lacks.
     #[must_use]

@@ -8,7 +8,7 @@ use std::{
 
 use adapter_host::{
     AdapterError, Attempt, AttemptId, EngineAdapter, EngineEvent, EngineModel, EngineStream,
-    Features, Input, Props, SamplingSupport,
+    Features, Input, OutputSupport, Props, SamplingSupport, Workloads,
 };
 use async_trait::async_trait;
 use camino::Utf8PathBuf;
@@ -19,6 +19,25 @@ use crate::{
     ARITHMETIC, CandleConfig, Kernels, Llama, LoadError, RunSettings, Sampler, Vocabulary,
     desk::{Desk, Events},
     generation::{self, Generator},
+};
+
+/// What the engine can do, whichever model it holds.
+pub const FEATURES: Features = Features {
+    token_ids: true,
+    chat: false,
+    replay: true,
+    strict: true,
+    sampling: SamplingSupport::ALL,
+    output: OutputSupport {
+        json_object: false,
+        json_schema: false,
+        logprobs: false,
+        tools: false,
+        choices: false,
+        images: false,
+    },
+    image_tokens: 0,
+    workloads: Workloads { completion: true, embedding: false },
 };
 
 /// One model, in this process, behind [`EngineAdapter`].
@@ -99,12 +118,15 @@ impl CandleEngine {
         if !prompt.iter().chain(&*attempt.accepted).all(is_known) {
             return Err(REFUSED);
         }
+        if attempt.output.is_constrained() || attempt.output.logprobs.is_some() {
+            return Err(REFUSED);
+        }
         Sampler::new(attempt.sampling.clone(), &[], &[]).map_err(|_range| REFUSED)?;
         if let Some(settings) = &attempt.run_settings {
-            let recorded: RunSettings =
-                serde_json::from_value(settings.clone()).map_err(|_foreign| REFUSED)?;
-            if recorded.arithmetic != ARITHMETIC {
-                return Err(REFUSED);
+            let recorded: Result<RunSettings, _> = serde_json::from_value(settings.clone());
+            let is_ours = |recorded: &RunSettings| recorded.arithmetic == ARITHMETIC;
+            if !recorded.as_ref().is_ok_and(is_ours) {
+                return Err(AdapterError::SettingsUnavailable);
             }
         }
         let answer = attempt.max_tokens as usize;
@@ -143,13 +165,7 @@ impl EngineAdapter for CandleEngine {
                 ctx_max: Some(self.ctx_max),
             }],
             slots: 1,
-            features: Features {
-                token_ids: true,
-                chat: false,
-                replay: true,
-                strict: true,
-                sampling: SamplingSupport::ALL,
-            },
+            features: FEATURES,
         })
     }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use adapter_host::{AdapterError, Channel, EngineEvent, Finish, FinishReason, Output};
+use adapter_host::{AdapterError, EngineEvent, Finish, FinishReason, Output};
 use bytes::Bytes;
 
 use crate::{
@@ -72,13 +72,11 @@ impl Generator {
             }
             sampler.accept(id);
             generated += 1;
-            job.say(EngineEvent::Output(Output {
-                choice: 0,
-                channel: Channel::Content,
-                id: Some(id),
-                tokens: Some(1),
-                bytes: Bytes::copy_from_slice(self.vocabulary.token_bytes(id)),
-            }));
+            job.say(EngineEvent::Output(Output::text(
+                Some(id),
+                Some(1),
+                Bytes::copy_from_slice(self.vocabulary.token_bytes(id)),
+            )));
             if generated == max_tokens {
                 return Ok(finish(FinishReason::Length, prompt, generated));
             }
@@ -111,7 +109,7 @@ impl Generator {
 
 fn finish(reason: FinishReason, prompt: &[u32], generated: usize) -> Finish {
     let (prompt_tokens, output_tokens) = (Some(count(prompt.len())), Some(count(generated)));
-    Finish { reason, prompt_tokens, output_tokens }
+    Finish { reason, further: Vec::new(), prompt_tokens, output_tokens }
 }
 
 fn bad_logits(error: SampleError) -> AdapterError {

@@ -1,8 +1,6 @@
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
-use adapter_host::{
-    AdapterError, Attempt, AttemptId, EngineAdapter, EngineStream, Features, Props,
-};
+use adapter_host::{AdapterError, Attempt, AttemptId, EngineAdapter, EngineStream, Props};
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use reqwest::{
@@ -19,7 +17,7 @@ use crate::{
     open_attempts::{OpenAttempt, OpenAttempts},
     refusal::{ErrorText, refusal},
     request::Request,
-    stream::OpenAiStream,
+    stream::{Expected, OpenAiStream},
 };
 
 /// Longest body of an error that is read.
@@ -132,7 +130,7 @@ impl OpenAiAdapter {
     }
 
     async fn start(&self, attempt: &Attempt, open: &OpenAttempt) -> Result<(), AdapterError> {
-        let request = Request::new(attempt, self.config.dialect).map_err(|error| {
+        let request = Request::new(attempt, &self.config).map_err(|error| {
             tracing::warn!(attempt = %attempt.id, %error, "an attempt that cannot be sent");
             AdapterError::Refused { status: None }
         })?;
@@ -174,13 +172,7 @@ impl EngineAdapter for OpenAiAdapter {
             engine_version: String::new(), // the protocol does not tell
             models,
             slots: self.config.slots,
-            features: Features {
-                token_ids: false,
-                chat: true,
-                replay: false,
-                strict: self.config.strict,
-                sampling: self.config.dialect.support(),
-            },
+            features: self.config.features(),
         })
     }
 
@@ -193,8 +185,14 @@ impl EngineAdapter for OpenAiAdapter {
                 Either::Right(((), _)) => return Err(AdapterError::Aborted),
             }
         }
-        let api_key = self.api_key.clone();
-        Ok(Box::pin(OpenAiStream::new(attempt.id, open, self.config.chunk_is_token, api_key)))
+        let expected = Expected {
+            attempt: attempt.id,
+            choices: attempt.output.choices(),
+            chunk_is_token: self.config.chunk_is_token,
+            wants_logprobs: attempt.output.logprobs.is_some(),
+            wants_tools: !attempt.output.tools.is_empty(),
+        };
+        Ok(Box::pin(OpenAiStream::new(expected, open, self.api_key.clone())))
     }
 
     /// Closes the attempt's connection. The protocol has no confirmation: engines notice and free the

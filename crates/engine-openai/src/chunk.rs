@@ -24,6 +24,9 @@ pub(crate) struct Choice<'a> {
     pub(crate) text: Option<Text<'a>>,
     #[serde(borrow)]
     pub(crate) finish_reason: Option<Text<'a>>,
+    /// Read only where it was asked for.
+    #[serde(borrow)]
+    pub(crate) logprobs: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +36,21 @@ pub(crate) struct Delta<'a> {
     /// DeepSeek, vLLM, SGLang and llama.cpp; `reasoning` is Ollama's and OpenRouter's name.
     #[serde(borrow, alias = "reasoning")]
     pub(crate) reasoning_content: Option<Text<'a>>,
+    pub(crate) tool_calls: Option<Vec<CallDelta>>,
+}
+
+/// Part of a tool call.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CallDelta {
+    pub(crate) index: Option<u32>,
+    pub(crate) id: Option<String>,
+    pub(crate) function: Option<FunctionDelta>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct FunctionDelta {
+    pub(crate) name: Option<String>,
+    pub(crate) arguments: Option<String>,
 }
 
 /// A string that borrows from the chunk unless it has escapes.

@@ -1,4 +1,4 @@
-use adapter_host::SamplingSupport;
+use adapter_host::{Features, OutputSupport, SamplingSupport, Workloads};
 use reqwest::Url;
 
 use crate::ApiKey;
@@ -26,6 +26,29 @@ pub struct OpenAiConfig {
     pub strict: bool,
     /// What the server takes beside the standard's sampling parameters.
     pub dialect: SamplingDialect,
+    /// What answers can be beyond one plain text: the protocol does not tell.
+    pub output: OutputSupport,
+    /// Tokens that each image is counted as.
+    pub image_tokens: u32,
+    /// What kinds of work the server does.
+    pub workloads: Workloads,
+}
+
+impl OpenAiConfig {
+    /// What a server of this configuration can do.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        Features {
+            token_ids: false,
+            chat: true,
+            replay: false,
+            strict: self.strict,
+            sampling: self.dialect.support(),
+            output: self.output,
+            image_tokens: self.image_tokens,
+            workloads: self.workloads,
+        }
+    }
 }
 
 /// Names under which servers take sampling parameters that the standard protocol does not have.

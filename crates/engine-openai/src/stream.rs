@@ -6,14 +6,17 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use adapter_host::{AdapterError, AttemptId, Channel, EngineEvent, Finish, FinishReason, Output};
+use adapter_host::{
+    AdapterError, AttemptId, Channel, EngineEvent, Finish, FinishReason, Output, ToolCallPart,
+};
 use bytes::Bytes;
 use futures_core::Stream;
 use serde_json::Value;
 
 use crate::{
     ApiKey,
-    chunk::{Chunk, Usage, finish_reason},
+    chunk::{CallDelta, Choice, Chunk, Usage, finish_reason},
+    logprobs,
     masked::masked,
     open_attempts::OpenAttempt,
     refusal::ErrorText,
@@ -22,35 +25,47 @@ use crate::{
 /// Longest line, and longest event, of an engine's stream. One token takes some 200 bytes.
 const EVENT_BYTES_MAX: usize = 1 << 20;
 
+/// What an answer is to look like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Expected {
+    pub(crate) attempt: AttemptId,
+    /// Answers that were asked for.
+    pub(crate) choices: u16,
+    pub(crate) chunk_is_token: bool,
+    pub(crate) wants_logprobs: bool,
+    pub(crate) wants_tools: bool,
+}
+
+/// Most calls of tools in one answer.
+const CALLS_MAX: u32 = 128;
+
 /// The response body of an attempt, read where it is polled.
 pub(crate) struct OpenAiStream {
-    id: AttemptId,
+    expected: Expected,
     /// Given up, and with it the connection, when the stream is over.
     attempt: Option<OpenAttempt>,
     parser: sse::Parser,
     ready: VecDeque<EngineEvent>,
-    finish_reason: Option<FinishReason>,
+    /// Of each answer, once it has ended.
+    finish_reasons: Vec<Option<FinishReason>>,
     usage: Option<Usage>,
-    chunk_is_token: bool,
     /// For masking.
     api_key: Option<Arc<ApiKey>>,
 }
 
 impl OpenAiStream {
     pub(crate) fn new(
-        id: AttemptId,
+        expected: Expected,
         attempt: OpenAttempt,
-        chunk_is_token: bool,
         api_key: Option<Arc<ApiKey>>,
     ) -> Self {
         Self {
-            id,
+            expected,
             attempt: Some(attempt),
             parser: sse::Parser::new(EVENT_BYTES_MAX),
             ready: VecDeque::with_capacity(2),
-            finish_reason: None,
+            finish_reasons: vec![None; expected.choices.into()],
             usage: None,
-            chunk_is_token,
             api_key,
         }
     }
@@ -83,7 +98,7 @@ impl OpenAiStream {
         let data = &event.data;
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| {
             // The error tells line and column, and no text of the engine.
-            tracing::warn!(attempt = %self.id, category = ?error.classify(), column = error.column(), "unreadable chunk");
+            tracing::warn!(attempt = %self.expected.attempt, category = ?error.classify(), column = error.column(), "unreadable chunk");
             protocol("a chunk is not what the protocol says".to_owned())
         })?;
         if chunk.error.is_some() || event.event.as_deref() == Some("error") {
@@ -94,42 +109,100 @@ impl OpenAiStream {
         }
         self.usage = chunk.usage.or(self.usage);
         for choice in chunk.choices {
-            if choice.index != 0 {
-                return Err(protocol("it sent more answers than were asked for".to_owned()));
-            }
-            // One chunk is one token even where it carries text of both channels.
-            let mut tokens = self.chunk_is_token.then_some(1);
-            let (reasoning, content) = match choice.delta {
-                Some(delta) => (delta.reasoning_content, delta.content),
-                None => (None, choice.text),
-            };
-            for (channel, text) in [(Channel::Reasoning, reasoning), (Channel::Content, content)] {
-                if let Some(text) = text.filter(|text| !text.0.is_empty()) {
-                    let bytes = match text.0 {
-                        Cow::Borrowed(text) => data.slice_ref(text.as_bytes()),
-                        Cow::Owned(text) => Bytes::from(text),
-                    };
-                    let output = Output { choice: 0, channel, id: None, tokens, bytes };
-                    tokens = tokens.map(|_| 0);
-                    self.ready.push_back(EngineEvent::Output(output));
-                }
-            }
-            if let Some(reason) = choice.finish_reason {
-                let Some(known) = finish_reason(&reason.0) else {
-                    self.log_text("the engine ended an answer for a reason of its own", &reason.0);
-                    return Err(lost(
-                        "it ended the answer for a reason that the protocol does not know",
-                    ));
-                };
-                self.finish_reason = Some(known);
-            }
+            self.read_choice(choice, data)?;
         }
         Ok(())
     }
 
+    fn read_choice(&mut self, choice: Choice<'_>, data: &Bytes) -> Result<(), AdapterError> {
+        let index = u16::try_from(choice.index).ok().filter(|it| *it < self.expected.choices);
+        let Some(index) = index else {
+            return Err(protocol("it sent more answers than were asked for".to_owned()));
+        };
+        // One chunk is one token even where it carries several pieces.
+        let mut tokens = self.expected.chunk_is_token.then_some(1);
+        let mut logprobs = match choice.logprobs.filter(|_| self.expected.wants_logprobs) {
+            None => None,
+            Some(json) => logprobs::entries(json.get()).map_err(|_unreadable| {
+                protocol("its log probabilities are not what the protocol says".to_owned())
+            })?,
+        };
+        let (reasoning, content, calls) = match choice.delta {
+            Some(delta) => (delta.reasoning_content, delta.content, delta.tool_calls),
+            None => (None, choice.text, None),
+        };
+        for (channel, text) in [(Channel::Reasoning, reasoning), (Channel::Content, content)] {
+            // A token may have no text, such as one that does not end a character; it has its place among
+            // the log probabilities all the same.
+            let is_told = channel == Channel::Content && logprobs.is_some();
+            if let Some(text) = text.filter(|text| is_told || !text.0.is_empty()) {
+                let bytes = match text.0 {
+                    Cow::Borrowed(text) => data.slice_ref(text.as_bytes()),
+                    Cow::Owned(text) => Bytes::from(text),
+                };
+                let logprobs = logprobs.take_if(|_| channel == Channel::Content);
+                let output = Output {
+                    choice: index,
+                    channel,
+                    logprobs,
+                    ..Output::text(None, tokens, bytes)
+                };
+                tokens = tokens.map(|_| 0);
+                self.ready.push_back(EngineEvent::Output(output));
+            }
+        }
+        for (place, call) in (0..).zip(calls.unwrap_or_default()) {
+            let output = self.read_call(index, place, call, tokens)?;
+            tokens = tokens.map(|_| 0);
+            self.ready.push_back(EngineEvent::Output(output));
+        }
+        if let Some(reason) = choice.finish_reason {
+            let Some(known) = finish_reason(&reason.0) else {
+                self.log_text("the engine ended an answer for a reason of its own", &reason.0);
+                return Err(lost(
+                    "it ended the answer for a reason that the protocol does not know",
+                ));
+            };
+            self.finish_reasons[usize::from(index)] = Some(known);
+        }
+        Ok(())
+    }
+
+    /// Part of a tool call. Engines that send calls whole leave the index out.
+    fn read_call(
+        &self,
+        choice: u16,
+        place: u32,
+        call: CallDelta,
+        tokens: Option<u32>,
+    ) -> Result<Output, AdapterError> {
+        if !self.expected.wants_tools {
+            return Err(protocol("it calls a tool, and has none".to_owned()));
+        }
+        let index = call.index.unwrap_or(place);
+        if index >= CALLS_MAX {
+            return Err(protocol("it calls more tools than one answer may".to_owned()));
+        }
+        let (name, arguments) = match call.function {
+            Some(function) => (function.name, function.arguments),
+            None => (None, None),
+        };
+        let present = |text: &String| !text.is_empty();
+        let arguments = arguments.unwrap_or_default();
+        // A chunk is a token where it has text.
+        let tokens = tokens.map(|tokens| if arguments.is_empty() { 0 } else { tokens });
+        let (id, name) = (call.id.filter(present), name.filter(present));
+        Ok(Output {
+            choice,
+            channel: Channel::Tool,
+            tool: Some(ToolCallPart { index, id, name }),
+            ..Output::text(None, tokens, arguments.into())
+        })
+    }
+
     fn log_text(&self, what: &'static str, text: &str) {
         let text = masked(text, self.api_key.as_deref().map(ApiKey::reveal));
-        tracing::warn!(attempt = %self.id, text, "{what}");
+        tracing::warn!(attempt = %self.expected.attempt, text, "{what}");
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) -> Result<EngineEvent, AdapterError> {
@@ -138,10 +211,12 @@ impl OpenAiStream {
         if let Some(attempt) = self.attempt.take() {
             let _ = attempt.poll_bytes(cx);
         }
-        let reason =
-            self.finish_reason.ok_or_else(|| lost("the answer ended without a finish reason"))?;
+        let reasons: Option<Vec<FinishReason>> = self.finish_reasons.iter().copied().collect();
+        let reasons = reasons.ok_or_else(|| lost("the answer ended without a finish reason"))?;
+        let (reason, further) = reasons.split_first().expect("at least one answer is asked for");
         Ok(EngineEvent::Finished(Finish {
-            reason,
+            reason: *reason,
+            further: further.to_vec(),
             prompt_tokens: self.usage.and_then(|usage| usage.prompt_tokens),
             output_tokens: self.usage.and_then(|usage| usage.completion_tokens),
         }))

@@ -29,9 +29,9 @@ pub struct ErrorObject {
     pub code: String,
 }
 
-/// Why a body is not a chat completion request that is served.
+/// Why a body is not a request that is served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChatProblem {
+pub enum RequestProblem {
     /// The text is not a JSON object.
     #[error(transparent)]
     Body(#[from] BodyProblem),
@@ -44,7 +44,7 @@ pub enum ChatProblem {
     },
 }
 
-impl ChatProblem {
+impl RequestProblem {
     pub(crate) fn param(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Param { param: param.into(), message: message.into() }
     }
@@ -120,7 +120,7 @@ fn code_of(code: ErrorCode) -> String {
 fn param_of(field: &str) -> String {
     match field {
         "model_ref" => "model".to_owned(),
-        "prompt" => "messages".to_owned(),
+        other if other.starts_with("inputs") => other.replacen("inputs", "input", 1),
         other => other.strip_prefix("sampling.").unwrap_or(other).to_owned(),
     }
 }

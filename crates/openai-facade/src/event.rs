@@ -1,18 +1,39 @@
 use std::borrow::Cow;
 
-use api_types::EndEvent;
+use api_types::{EndEvent, TokenLogprob, ToolDelta};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// What every chunk and answer of one completion says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
+    pub form: AnswerForm,
     /// Such as `chatcmpl-` and the task's id; the same in all chunks.
     pub id: String,
     /// As the client named it.
     pub model: String,
     /// Seconds since 1970.
     pub created_s: u64,
+}
+
+/// Which route's objects an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerForm {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Text,
+}
+
+impl AnswerForm {
+    /// What the ids of its answers begin with.
+    #[must_use]
+    pub fn id_prefix(self) -> &'static str {
+        match self {
+            Self::Chat => "chatcmpl",
+            Self::Text => "cmpl",
+        }
+    }
 }
 
 /// Whether more events can follow.
@@ -45,7 +66,12 @@ pub(crate) struct RawToken<'a> {
     #[serde(borrow)]
     pub(crate) t: &'a RawValue,
     #[serde(default)]
+    pub(crate) choice: u16,
+    #[serde(default)]
     pub(crate) channel: Channel,
+    pub(crate) delta: Option<ToolDelta>,
+    #[serde(borrow)]
+    pub(crate) logprobs: Option<&'a RawValue>,
 }
 
 /// A `token` event whose text is wanted; borrowed where nothing in it is escaped.
@@ -54,16 +80,21 @@ pub(crate) struct TextToken<'a> {
     #[serde(borrow)]
     pub(crate) t: Cow<'a, str>,
     #[serde(default)]
+    pub(crate) choice: u16,
+    #[serde(default)]
     pub(crate) channel: Channel,
+    pub(crate) delta: Option<ToolDelta>,
+    pub(crate) logprobs: Option<Vec<TokenLogprob>>,
 }
 
-/// Where a token belongs. There is no `tool`: tools are refused with the request.
+/// Where a token belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Channel {
     #[default]
     Content,
     Reasoning,
+    Tool,
 }
 
 /// Tokens of prompt and answer.
@@ -89,5 +120,13 @@ pub(crate) fn finish_reason(native: &str) -> &str {
     match native {
         "canceled" | "budget" => "length",
         other => other,
+    }
+}
+
+/// The finish reason of each choice.
+pub(crate) fn finish_reasons(end: &EndEvent) -> Vec<&str> {
+    match &end.finish_reasons {
+        Some(reasons) => reasons.iter().map(|reason| finish_reason(reason)).collect(),
+        None => vec![finish_reason(&end.finish_reason)],
     }
 }

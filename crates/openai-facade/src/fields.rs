@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use crate::ChatProblem;
+use crate::RequestProblem;
 
 /// The fields of an object that are yet to be read. A null counts as absent, as it does in the official
 /// API.
@@ -16,10 +16,10 @@ impl Fields {
     }
 
     /// The fields of `value`, which is at `path`.
-    pub(crate) fn of(value: Value, path: &str) -> Result<Self, ChatProblem> {
+    pub(crate) fn of(value: Value, path: &str) -> Result<Self, RequestProblem> {
         match value {
             Value::Object(fields) => Ok(Self { fields, path: format!("{path}.") }),
-            _ => Err(ChatProblem::param(path, "must be an object")),
+            _ => Err(RequestProblem::param(path, "must be an object")),
         }
     }
 
@@ -27,15 +27,15 @@ impl Fields {
         format!("{}{name}", self.path)
     }
 
-    pub(crate) fn problem(&self, name: &str, message: impl Into<String>) -> ChatProblem {
-        ChatProblem::param(self.path(name), message)
+    pub(crate) fn problem(&self, name: &str, message: impl Into<String>) -> RequestProblem {
+        RequestProblem::param(self.path(name), message)
     }
 
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name).filter(|value| !value.is_null())
     }
 
-    pub(crate) fn string(&mut self, name: &str) -> Result<Option<String>, ChatProblem> {
+    pub(crate) fn string(&mut self, name: &str) -> Result<Option<String>, RequestProblem> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
@@ -43,15 +43,19 @@ impl Fields {
         }
     }
 
-    pub(crate) fn boolean(&mut self, name: &str) -> Result<bool, ChatProblem> {
+    pub(crate) fn boolean(&mut self, name: &str) -> Result<bool, RequestProblem> {
+        self.optional_boolean(name).map(Option::unwrap_or_default)
+    }
+
+    pub(crate) fn optional_boolean(&mut self, name: &str) -> Result<Option<bool>, RequestProblem> {
         match self.take(name) {
-            None => Ok(false),
-            Some(Value::Bool(value)) => Ok(value),
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
             Some(_) => Err(self.problem(name, "must be true or false")),
         }
     }
 
-    pub(crate) fn unsigned(&mut self, name: &str) -> Result<Option<u64>, ChatProblem> {
+    pub(crate) fn unsigned(&mut self, name: &str) -> Result<Option<u64>, RequestProblem> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -59,13 +63,18 @@ impl Fields {
         value.as_u64().map(Some).ok_or_else(wrong)
     }
 
-    pub(crate) fn unsigned_32(&mut self, name: &str) -> Result<Option<u32>, ChatProblem> {
+    pub(crate) fn unsigned_32(&mut self, name: &str) -> Result<Option<u32>, RequestProblem> {
         let number = self.unsigned(name)?.map(u32::try_from).transpose();
         number.map_err(|_too_big| self.problem(name, "must be below 2^32"))
     }
 
+    pub(crate) fn unsigned_16(&mut self, name: &str) -> Result<Option<u16>, RequestProblem> {
+        let number = self.unsigned(name)?.map(u16::try_from).transpose();
+        number.map_err(|_too_big| self.problem(name, "must be below 65536"))
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "a parameter needs no more than f32")]
-    pub(crate) fn number(&mut self, name: &str) -> Result<Option<f32>, ChatProblem> {
+    pub(crate) fn number(&mut self, name: &str) -> Result<Option<f32>, RequestProblem> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };

@@ -3,9 +3,10 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use adapter_host::{Sampling, SamplingSupport};
+use adapter_host::{Needs, OutputSupport, Sampling, SamplingSupport};
 use api_types::{
-    Determinism, InvalidField, PreparationView, SamplingRequest, TaskRequest, TaskState, Workload,
+    Determinism, InvalidField, OutputRequest, PreparationView, ResponseFormat, SamplingRequest,
+    TaskRequest, TaskState, ToolChoice, ToolMode, Workload,
 };
 use orchestrator_core::{Event, TaskId};
 use sha2::{Digest as _, Sha256};
@@ -18,8 +19,8 @@ use uuid::Uuid;
 use crate::{
     Binding, BindingKey, JournalError, Progress, Record, Refusal, TaskRow, TaskSpec,
     live_task::LiveTask,
-    model::{ModelFacts, ModelRefusal, PromptText, chat_messages},
-    pool_table::{PoolFacts, PoolState, unsupported_sampling},
+    model::{ModelFacts, ModelRefusal, PromptText},
+    pool_table::{PoolFacts, PoolState, missing_feature},
     shared::Shared,
     task_log::TaskLog,
 };
@@ -159,34 +160,25 @@ async fn admit(
         return Err(Refusal::ShuttingDown);
     }
     let request = submission.request;
-    if request.workload != Workload::Completion {
-        return Err(
-            InvalidField::new("workload", "no configured pool supports this workload").into()
-        );
-    }
     let model_ref =
         request.model_ref.clone().or_else(|| shared.models.default_model()).ok_or_else(|| {
             InvalidField::new("model_ref", "required: no default model is configured")
         })?;
     let model = shared.models.resolve(&model_ref)?;
     let pools = pools_for(shared, &model_ref, &model)?;
-    check_features(&pools, &request)?;
-
-    let messages = request.messages.as_deref().map(chat_messages);
-    let prompt = match (&request.prompt, &messages) {
-        (Some(text), _) => PromptText::Text(text),
-        (None, Some(messages)) => PromptText::Messages(messages),
-        (None, None) => return Err(InvalidField::new("prompt", "required").into()),
-    };
-    let prompt_ids = shared.meter.render(&model.id, prompt).await?;
-    if prompt_ids.as_ref().is_some_and(|ids| ids.is_empty()) {
-        return Err(
-            InvalidField::new("prompt", "allowed: text that gives at least one token").into()
-        );
-    }
+    let needs = needs(&request);
+    let pools = check_features(pools, &request, &needs)?;
+    let prompt_ids = render(shared, &model, &request).await?;
     let ctx_max = context(&model, &pools);
     let prompt_tokens = prompt_ids.as_ref().map(|ids| ids.len() as u64);
-    let max_tokens = answer_limit(request.max_tokens, &model, prompt_tokens, ctx_max)?;
+    let max_tokens = match request.workload {
+        Workload::Completion => {
+            let image_tokens = pools.iter().map(|pool| pool.features.image_tokens).min();
+            let images = u64::from(request.images()) * u64::from(image_tokens.unwrap_or(0));
+            answer_limit(request.max_tokens, &model, prompt_tokens, images, ctx_max)?
+        }
+        Workload::Embedding | Workload::Rerank => 0,
+    };
     let counted = prompt_tokens.unwrap_or_else(|| tokens_about(&request));
     let taken = shared.rates.take(&submission.identity, counted);
     taken.map_err(|retry_after_ms| Refusal::RateLimited { retry_after_ms })?;
@@ -198,6 +190,10 @@ async fn admit(
         model_ref,
         model_id: model.id.to_string(),
         priority: request.priority,
+        workload: request.workload,
+        output: request.output(),
+        needs,
+        inputs: request.inputs,
         prompt: request.prompt,
         messages: request.messages,
         max_tokens,
@@ -316,18 +312,33 @@ fn pools_for(
     Ok(pools)
 }
 
-fn check_features(pools: &[Arc<PoolFacts>], request: &TaskRequest) -> Result<(), Refusal> {
-    if let Some(name) = unsupported_sampling(pools, &needed_sampling(&request.sampling)) {
-        let message = "no pool of this model honours it; leave it out";
-        return Err(InvalidField::new(format!("sampling.{name}"), message).into());
+/// The pools among `pools` that have what the request needs.
+fn check_features(
+    mut pools: Vec<Arc<PoolFacts>>,
+    request: &TaskRequest,
+    needs: &Needs,
+) -> Result<Vec<Arc<PoolFacts>>, Refusal> {
+    pools.retain(|pool| pool.does(request.workload));
+    if pools.is_empty() {
+        let message = "no configured pool of this model supports this workload";
+        return Err(InvalidField::new("workload", message).into());
     }
-    let strict = || pools.iter().any(|pool| pool.features.strict);
-    if request.determinism == Determinism::Strict && !strict() {
+    if let Some(field) = missing_feature(&pools, needs) {
+        let message = "no pool of this model has this feature; leave it out";
+        return Err(InvalidField::new(field, message).into());
+    }
+    pools.retain(|pool| pool.features.missing(needs).is_none());
+    if request.determinism == Determinism::Strict {
+        pools.retain(|pool| pool.features.strict);
+    }
+    if pools.is_empty() {
         let message = "no pool of this model is strict; use `best_effort`";
         return Err(InvalidField::new("determinism", message).into());
     }
-    let takes_messages = || pools.iter().any(|pool| pool.features.chat || pool.features.token_ids);
-    if request.messages.is_some() && !takes_messages() {
+    if request.messages.is_some() {
+        pools.retain(|pool| pool.features.chat || pool.features.token_ids);
+    }
+    if pools.is_empty() {
         return Err(ModelRefusal::NotAvailable {
             model: request.model_ref.clone().unwrap_or_default(),
             missing: "a pool that takes conversations".to_owned(),
@@ -335,11 +346,56 @@ fn check_features(pools: &[Arc<PoolFacts>], request: &TaskRequest) -> Result<(),
         }
         .into());
     }
-    Ok(())
+    Ok(pools)
+}
+
+/// The prompt's ids, where the model's tokenizer is at hand.
+async fn render(
+    shared: &Shared,
+    model: &ModelFacts,
+    request: &TaskRequest,
+) -> Result<Option<Arc<[u32]>>, Refusal> {
+    let (prompt, field) = match (&request.prompt, &request.messages) {
+        (Some(text), _) => (PromptText::Text(text), "prompt"),
+        (None, Some(messages)) => (PromptText::Messages(messages), "messages"),
+        // Texts to embed are counted by the engine.
+        (None, None) => return Ok(None),
+    };
+    let prompt_ids = shared.meter.render(&model.id, prompt).await?;
+    if prompt_ids.as_ref().is_some_and(|ids| ids.is_empty()) {
+        return Err(InvalidField::new(field, "allowed: text that gives at least one token").into());
+    }
+    Ok(prompt_ids)
+}
+
+/// What a request really asks of an engine.
+fn needs(request: &TaskRequest) -> Needs {
+    let output = request.output();
+    Needs {
+        sampling: needed_sampling(&request.sampling),
+        output: OutputSupport {
+            json_object: matches!(output.response_format, Some(ResponseFormat::JsonObject)),
+            json_schema: matches!(output.response_format, Some(ResponseFormat::JsonSchema { .. })),
+            logprobs: output.logprobs.is_some(),
+            tools: uses_tools(&output) || request.has_tool_messages(),
+            choices: output.choices() > 1,
+            images: request.images() > 0,
+        },
+    }
+}
+
+/// Whether the engine has to know of tools: their descriptions are part of the prompt even where none may
+/// be called.
+fn uses_tools(output: &OutputRequest) -> bool {
+    !output.tools.is_empty()
+        || output
+            .tool_choice
+            .as_ref()
+            .is_some_and(|choice| *choice != ToolChoice::Mode(ToolMode::None))
 }
 
 /// Which parameters a request really asks for.
-pub(crate) fn needed_sampling(request: &SamplingRequest) -> SamplingSupport {
+fn needed_sampling(request: &SamplingRequest) -> SamplingSupport {
     SamplingSupport {
         temperature: request.temperature.is_some(),
         top_p: request.top_p.is_some(),
@@ -384,19 +440,24 @@ fn context(model: &ModelFacts, pools: &[Arc<PoolFacts>]) -> Option<u64> {
     }
 }
 
+/// Tokens that the answer may have. Of a prompt that cannot be counted here only its images are known:
+/// what does not fit even so is refused (ORCH-027).
 fn answer_limit(
     asked: Option<u32>,
     model: &ModelFacts,
     prompt_tokens: Option<u64>,
+    image_tokens: u64,
     ctx_max: Option<u64>,
 ) -> Result<u32, Refusal> {
     let wanted = u64::from(asked.unwrap_or(model.max_tokens_default));
-    let (Some(prompt_tokens), Some(ctx_max)) = (prompt_tokens, ctx_max) else {
+    let Some(ctx_max) = ctx_max else {
         return Ok(u32::try_from(wanted).unwrap_or(u32::MAX));
     };
-    let left = ctx_max.saturating_sub(prompt_tokens);
+    let counted = prompt_tokens.unwrap_or(0).saturating_add(image_tokens);
+    let left = ctx_max.saturating_sub(counted);
     let max_tokens = if asked.is_some() { wanted } else { wanted.min(left) };
     if max_tokens == 0 || max_tokens > left {
+        let prompt_tokens = counted;
         return Err(Refusal::ContextExceeded { prompt_tokens, max_tokens: wanted, ctx_max });
     }
     Ok(u32::try_from(max_tokens).unwrap_or(u32::MAX))
@@ -404,9 +465,10 @@ fn answer_limit(
 
 /// About how many tokens a prompt has whose model's tokenizer is not at hand.
 fn tokens_about(request: &TaskRequest) -> u64 {
-    let messages = request.messages.iter().flatten();
-    let bytes: usize = request.prompt.as_ref().map_or(0, String::len)
-        + messages.map(|message| message.content.text_bytes()).sum::<usize>();
+    let messages = request.messages.iter().flatten().map(|message| message.content.text_bytes());
+    let inputs = request.inputs.iter().flatten().map(String::len);
+    let bytes =
+        request.prompt.as_ref().map_or(0, String::len) + messages.chain(inputs).sum::<usize>();
     (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 

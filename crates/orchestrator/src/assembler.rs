@@ -1,14 +1,16 @@
 use std::collections::VecDeque;
 
-use adapter_host::{Channel, Output};
+use adapter_host::{Channel, Output, ToolCallPart};
+use bytes::Bytes;
 
-/// Makes text of an engine's bytes: whole UTF-8 sequences, nothing of a stop string, and every token
+/// Makes text of the bytes of one answer: whole UTF-8 sequences, nothing of a stop string, and every token
 /// counted in the piece that releases its last byte.
 ///
 /// Equal outputs give equal pieces, however they were batched, so that a restart can make the numbered
 /// events again from the generation log.
 #[derive(Debug, Clone)]
 pub(crate) struct Assembler {
+    choice: u16,
     stops: Vec<Vec<u8>>,
     stop_bytes_max: usize,
     channel: Channel,
@@ -16,13 +18,22 @@ pub(crate) struct Assembler {
     held: Vec<u8>,
     /// Bytes released or dropped since the start of the channel's run.
     released: u64,
-    /// End offset and number of each accepted token that is not counted yet.
-    uncounted: VecDeque<(u64, u32)>,
+    /// What was accepted and is not counted yet.
+    uncounted: VecDeque<Uncounted>,
     /// Tokens counted, or chunks where the engine does not count tokens.
     next_index: u64,
     /// Whether some chunk came without a token count.
     uncountable: bool,
     stopped: bool,
+}
+
+/// Tokens that wait for the release of their last byte.
+#[derive(Debug, Clone)]
+struct Uncounted {
+    /// End offset of their bytes.
+    end: u64,
+    tokens: u32,
+    logprobs: Option<Bytes>,
 }
 
 /// Text to be shown as one event.
@@ -33,26 +44,41 @@ pub(crate) struct Piece {
     pub(crate) tokens: Option<u32>,
     pub(crate) text: String,
     pub(crate) channel: Channel,
+    pub(crate) choice: u16,
+    pub(crate) tool: Option<ToolCallPart>,
+    /// JSON lists of log probabilities, to be joined.
+    pub(crate) logprobs: Vec<Bytes>,
 }
 
 impl Piece {
     /// Takes in the piece that follows, to be shown with this one. It is given back where they must not
-    /// share an event: of different channels, or without a count of tokens.
-    pub(crate) fn join(&mut self, next: Self) -> Result<(), Self> {
+    /// share an event: of different answers, channels or tool calls, or without a count of tokens.
+    pub(crate) fn join(&mut self, next: Self) -> Option<Self> {
+        let goes_on = self.choice == next.choice
+            && self.channel == next.channel
+            && match (&self.tool, &next.tool) {
+                (None, None) => true,
+                (Some(tool), Some(next)) => {
+                    tool.index == next.index && next.id.is_none() && next.name.is_none()
+                }
+                _ => false,
+            };
         match (&mut self.tokens, next.tokens) {
-            (Some(tokens), Some(more)) if self.channel == next.channel => {
+            (Some(tokens), Some(more)) if goes_on => {
                 *tokens += more;
                 self.text.push_str(&next.text);
-                Ok(())
+                self.logprobs.extend(next.logprobs);
+                None
             }
-            _ => Err(next),
+            _ => Some(next),
         }
     }
 }
 
 impl Assembler {
-    pub(crate) fn new(stops: &[String]) -> Self {
+    pub(crate) fn new(choice: u16, stops: &[String]) -> Self {
         Self {
+            choice,
             stops: stops.iter().map(|stop| stop.clone().into_bytes()).collect(),
             stop_bytes_max: stops.iter().map(String::len).max().unwrap_or(0),
             channel: Channel::Content,
@@ -84,12 +110,16 @@ impl Assembler {
             self.flush(pieces);
             self.channel = output.channel;
         }
+        if output.channel == Channel::Tool {
+            return self.show_tool(output, pieces);
+        }
         self.held.extend_from_slice(&output.bytes);
         let end = self.released + self.held.len() as u64;
         if output.tokens.is_none() {
             self.uncountable = true;
         }
-        self.uncounted.push_back((end, output.tokens.unwrap_or(1)));
+        let (tokens, logprobs) = (output.tokens.unwrap_or(1), output.logprobs.clone());
+        self.uncounted.push_back(Uncounted { end, tokens, logprobs });
         let matches_stops = self.channel == Channel::Content && !self.stops.is_empty();
         if matches_stops && let Some(at) = self.find_stop() {
             self.held.truncate(at);
@@ -125,18 +155,37 @@ impl Assembler {
         }
     }
 
+    /// Parts of tool calls are whole characters, and are never matched against stop strings.
+    fn show_tool(&mut self, output: &Output, pieces: &mut Vec<Piece>) {
+        self.uncountable |= output.tokens.is_none();
+        let text = String::from_utf8_lossy(&output.bytes).into_owned();
+        let logprobs = output.logprobs.clone().into_iter().collect();
+        self.put(text, output.tokens.unwrap_or(1), output.tool.clone(), logprobs, pieces);
+    }
+
     fn emit(&mut self, text: String, pieces: &mut Vec<Piece>) {
         let mut tokens = 0;
-        while let Some(&(end, count)) = self.uncounted.front()
-            && end <= self.released
-        {
-            self.uncounted.pop_front();
-            tokens += count;
+        let mut logprobs = Vec::new();
+        while let Some(first) = self.uncounted.pop_front_if(|first| first.end <= self.released) {
+            tokens += first.tokens;
+            logprobs.extend(first.logprobs);
         }
+        self.put(text, tokens, None, logprobs, pieces);
+    }
+
+    fn put(
+        &mut self,
+        text: String,
+        tokens: u32,
+        tool: Option<ToolCallPart>,
+        logprobs: Vec<Bytes>,
+        pieces: &mut Vec<Piece>,
+    ) {
         let index = self.next_index;
         self.next_index += u64::from(tokens);
         let tokens = (!self.uncountable).then_some(tokens);
-        pieces.push(Piece { index, tokens, text, channel: self.channel });
+        let (channel, choice) = (self.channel, self.choice);
+        pieces.push(Piece { index, tokens, text, channel, choice, tool, logprobs });
     }
 
     /// Releases the valid UTF-8 in the first `limit` held bytes; an unfinished sequence at their end
@@ -190,24 +239,17 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
 
     fn token(bytes: &[u8]) -> Output {
-        Output {
-            choice: 0,
-            channel: Channel::Content,
-            id: None,
-            tokens: Some(1),
-            bytes: Bytes::copy_from_slice(bytes),
-        }
+        Output::text(None, Some(1), Bytes::copy_from_slice(bytes))
     }
 
     fn assemble(stops: &[&str], tokens: &[&[u8]]) -> (Vec<(u64, Option<u32>, String)>, bool) {
         let stops: Vec<String> = stops.iter().map(|&stop| stop.to_owned()).collect();
-        let mut assembler = Assembler::new(&stops);
+        let mut assembler = Assembler::new(0, &stops);
         let mut pieces = Vec::new();
         for bytes in tokens {
             assembler.push(&token(bytes), &mut pieces);

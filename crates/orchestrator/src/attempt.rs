@@ -6,12 +6,13 @@ use serde_json::json;
 
 use crate::{
     AttemptRow, Outcome, Record,
+    comparison::Comparison,
     ending::{Counted, Ending, task_error},
     live_task::LiveTask,
-    model::{PromptText, chat_messages},
+    model::PromptText,
     pool_table::{PoolFacts, PoolModel},
-    relay::{ID_BLOCK, Relay, prompt_tokens, reason_name},
-    replay::{Comparison, Replay},
+    relay::{ID_BLOCK, Relay, prompt_tokens},
+    replay::Replay,
     run::Dispatch,
     shared::Shared,
     verdict::{Verdict, adapter_verdict, end, fail, stopped, unreachable_pool},
@@ -56,7 +57,7 @@ pub(crate) async fn attempt(
         Ok(input) => input,
         Err(verdict) => return verdict,
     };
-    let Ok(replay) = Replay::read(shared, &live.log, &live.spec.stop).await else {
+    let Ok(replay) = Replay::read(shared, &live.log, &live.spec).await else {
         let message = "the task's generation log cannot be read";
         return fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch);
     };
@@ -70,6 +71,8 @@ pub(crate) async fn attempt(
         return verdict;
     }
     let (method, run_settings) = match method(live, pool, &replay) {
+        // A plain new attempt owes nothing to an earlier one.
+        Ok(Method::Fresh) => (Method::Fresh, None),
         Ok(method) => (method, replay.settings.clone()),
         Err(verdict) => {
             if let Some(outcome) = verdict.outcome_name() {
@@ -134,6 +137,7 @@ async fn stream(
         accepted: accepted.into(),
         max_tokens: live.spec.max_tokens,
         sampling: live.spec.sampling.clone(),
+        output: live.spec.output.clone(),
         run_settings,
         correlation_id: live.spec.correlation_id.as_str().into(),
         traceparent: live.spec.traceparent.as_deref().map(Into::into),
@@ -166,7 +170,7 @@ async fn input(
     pool: &PoolFacts,
     model: &PoolModel,
 ) -> Result<Input, Verdict> {
-    let messages = live.spec.messages.as_deref().map(chat_messages);
+    let messages = live.spec.messages.as_deref();
     if !pool.features.token_ids {
         return Ok(match (messages, &live.spec.prompt) {
             (Some(messages), _) => Input::Messages(messages.into()),
@@ -177,7 +181,7 @@ async fn input(
     if let Some(ids) = rendered {
         return Ok(Input::Tokens(ids));
     }
-    let prompt = match (&messages, &live.spec.prompt) {
+    let prompt = match (messages, &live.spec.prompt) {
         (Some(messages), _) => PromptText::Messages(messages),
         (None, prompt) => PromptText::Text(prompt.as_deref().unwrap_or_default()),
     };
@@ -213,15 +217,17 @@ async fn input(
 fn already_whole(live: &LiveTask, replay: &Replay) -> Option<Verdict> {
     let usage = Counted {
         tokens_in: prompt_tokens(live, replay.finish.as_ref()),
-        tokens_out: replay.assembler.tokens_shown(),
+        tokens_out: replay.answers.tokens_shown(),
         decode_time_ms: 0,
     };
     if let Some(finish) = &replay.finish {
         let tokens_out = usage.tokens_out.or(finish.output_tokens.map(u64::from));
         let usage = Counted { tokens_out, ..usage };
-        return Some(end(Ending::succeeded(reason_name(finish.reason), usage), true));
+        let reasons = replay.answers.finish_reasons(Some(finish));
+        return Some(end(Ending::succeeded(reasons, usage), true));
     }
-    replay.assembler.is_stopped().then(|| end(Ending::succeeded("stop", usage), true))
+    let reasons = || replay.answers.finish_reasons(None);
+    replay.answers.is_stopped().then(|| end(Ending::succeeded(reasons(), usage), true))
 }
 
 fn method(live: &LiveTask, pool: &PoolFacts, replay: &Replay) -> Result<Method, Verdict> {
@@ -235,6 +241,7 @@ fn method(live: &LiveTask, pool: &PoolFacts, replay: &Replay) -> Result<Method, 
         return Ok(Method::Fresh);
     }
     if pool.features.replay
+        && !live.spec.output.is_constrained()
         && let Some(ids) = replay.ids()
     {
         return Ok(Method::Replay(ids));

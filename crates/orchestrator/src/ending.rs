@@ -26,7 +26,10 @@ pub(crate) struct Ending {
 /// The terminal event's kind.
 #[derive(Debug, Clone)]
 pub(crate) enum TerminalEvent {
-    End { finish_reason: &'static str },
+    /// The reason of each answer, at least one.
+    End {
+        finish_reasons: Vec<&'static str>,
+    },
     Error(Box<ErrorBody>),
 }
 
@@ -40,10 +43,10 @@ pub(crate) struct Counted {
 
 impl Ending {
     /// The answer is whole.
-    pub(crate) fn succeeded(finish_reason: &'static str, usage: Counted) -> Self {
+    pub(crate) fn succeeded(finish_reasons: Vec<&'static str>, usage: Counted) -> Self {
         Self {
             state: TaskState::Succeeded,
-            event: TerminalEvent::End { finish_reason },
+            event: TerminalEvent::End { finish_reasons },
             outcome: Some(Outcome::Completed),
             usage,
             frees_binding: false,
@@ -54,7 +57,7 @@ impl Ending {
     pub(crate) fn canceled(usage: Counted, is_abandoned: bool) -> Self {
         Self {
             state: TaskState::Canceled,
-            event: TerminalEvent::End { finish_reason: "canceled" },
+            event: TerminalEvent::End { finish_reasons: vec!["canceled"] },
             outcome: Some(Outcome::Canceled),
             usage,
             frees_binding: is_abandoned,
@@ -146,9 +149,11 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
     };
     let waited_ms = live.waited_ms(&*shared.clock);
     let (event, data, error) = match ending.event {
-        TerminalEvent::End { finish_reason } => {
+        TerminalEvent::End { finish_reasons } => {
+            let all = || finish_reasons.iter().map(|&reason| reason.to_owned()).collect();
             let end = EndEvent {
-                finish_reason: finish_reason.to_owned(),
+                finish_reason: finish_reasons.first().copied().unwrap_or_default().to_owned(),
+                finish_reasons: (finish_reasons.len() > 1).then(all),
                 tokens_in: usage.tokens_in,
                 tokens_out: usage.tokens_out,
                 queue_time_ms: progress.queue_time_ms.unwrap_or(waited_ms),
@@ -156,6 +161,8 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
                 decode_time_ms: usage.decode_time_ms,
                 attempts,
                 kv_migrated: false,
+                result: None,
+                result_url: None,
             };
             ("end", serde_json::to_string(&end), None)
         }
@@ -200,8 +207,8 @@ async fn usage(shared: &Shared, live: &LiveTask, ending: &Ending) -> Counted {
     let tokens_out = if live.log.last_event() == 0 {
         Some(0)
     } else {
-        let replay = Replay::read(shared, &live.log, &live.spec.stop).await;
-        replay.ok().and_then(|replay| replay.assembler.tokens_shown())
+        let replay = Replay::read(shared, &live.log, &live.spec).await;
+        replay.ok().and_then(|replay| replay.answers.tokens_shown())
     };
     Counted { tokens_in: prompt_tokens(live, None), tokens_out, ..told }
 }

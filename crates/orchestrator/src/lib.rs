@@ -9,9 +9,11 @@
 //! sees it; one run at a time writes a task's log.
 
 mod admission;
+mod answers;
 mod assembler;
 mod attempt;
 mod clock;
+mod comparison;
 mod ending;
 mod erasure;
 mod event_store;

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use adapter_host::ChatMessage;
 use api_types::{MessageRequest, ModelView, PreparationView};
 use async_trait::async_trait;
 
@@ -61,22 +60,13 @@ pub enum ModelRefusal {
     },
 }
 
-/// A request's messages in the words of engines.
-pub(crate) fn chat_messages(messages: &[MessageRequest]) -> Vec<ChatMessage> {
-    let message = |message: &MessageRequest| ChatMessage {
-        role: message.role.clone(),
-        content: message.content.text(),
-    };
-    messages.iter().map(message).collect()
-}
-
 /// What is asked of a prompt before a slot is.
 #[derive(Debug, Clone, Copy)]
 pub enum PromptText<'a> {
     /// Text to complete.
     Text(&'a str),
     /// A conversation.
-    Messages(&'a [ChatMessage]),
+    Messages(&'a [MessageRequest]),
 }
 
 /// Renders and counts prompts with the model's own template and tokenizer.

@@ -3,8 +3,8 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use adapter_host::{Features, ReplicaKey, SamplingSupport};
-use api_types::Determinism;
+use adapter_host::{Features, Needs, ReplicaKey};
+use api_types::{Determinism, Workload};
 use orchestrator_core::{ModelId, Replica, ReplicaId};
 
 use crate::TaskSpec;
@@ -86,27 +86,30 @@ impl PoolFacts {
         }
     }
 
-    /// Whether it has what the task needs. The seed is not looked at: every task has one, asked for or
-    /// not.
+    /// Whether it does this kind of work.
+    pub(crate) fn does(&self, workload: Workload) -> bool {
+        match workload {
+            Workload::Completion => self.features.workloads.completion,
+            Workload::Embedding => self.features.workloads.embedding,
+            Workload::Rerank => false,
+        }
+    }
+
+    /// Whether it has what the task needs.
     pub(crate) fn fits(&self, spec: &TaskSpec) -> bool {
-        let sampling = &spec.sampling;
-        let needed = SamplingSupport {
-            temperature: sampling.temperature != 1.0,
-            top_p: sampling.top_p != 1.0,
-            top_k: sampling.top_k > 0,
-            min_p: sampling.min_p > 0.0,
-            repeat_penalty: sampling.repeat_penalty != 1.0,
-            presence_penalty: sampling.presence_penalty != 0.0,
-            frequency_penalty: sampling.frequency_penalty != 0.0,
-            seed: false,
-        };
         let tokens = u64::from(spec.prompt_tokens.unwrap_or(0)) + u64::from(spec.max_tokens);
         let ctx_max = self.model(&spec.model_id).and_then(|model| model.ctx_max);
-        self.features.sampling.covers(&needed)
+        self.does(spec.workload)
+            && self.features.missing(&spec.needs).is_none()
             && (self.features.strict || spec.determinism != Determinism::Strict)
             && (self.features.chat || self.features.token_ids || spec.messages.is_none())
             // Without a count of the prompt the engine itself has the last word.
             && (spec.prompt_tokens.is_none() || ctx_max.is_none_or(|max| tokens <= max.into()))
+    }
+
+    /// Whether it can go on with an answer of which something was shown (ORCH-101, ORCH-102).
+    pub(crate) fn continues(&self, spec: &TaskSpec) -> bool {
+        self.features.strict || (self.features.replay && !spec.output.is_constrained())
     }
 
     /// The replica as the scheduler sees it.
@@ -152,14 +155,11 @@ impl PoolTable {
     }
 }
 
-/// The first sampling parameter that no single one of `pools` honours together with the others.
-pub(crate) fn unsupported_sampling(
-    pools: &[Arc<PoolFacts>],
-    needed: &SamplingSupport,
-) -> Option<&'static str> {
+/// The API path of the first field that no single one of `pools` honours together with the others.
+pub(crate) fn missing_feature(pools: &[Arc<PoolFacts>], needs: &Needs) -> Option<String> {
     let mut missing = None;
     for pool in pools {
-        missing = Some(pool.features.sampling.missing(needed)?);
+        missing = Some(pool.features.missing(needs)?);
     }
     missing
 }

@@ -1,7 +1,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use adapter_host::{AttemptId, ReplicaKey, Sampling};
-use api_types::{Content, Determinism, ErrorBody, Failover, MessageRequest, Priority, TaskState};
+use adapter_host::{AttemptId, Needs, ReplicaKey, Sampling};
+use api_types::{
+    Determinism, ErrorBody, Failover, MessageRequest, OutputRequest, Priority, TaskState, Workload,
+};
 use orchestrator_core::{ReplicaId, TaskId};
 use serde::{Deserialize, Serialize};
 
@@ -72,14 +74,26 @@ pub struct TaskSpec {
     /// The catalog id it stood for at admission.
     pub model_id: String,
     pub priority: Priority,
-    /// Text to complete; exactly one of this and `messages` is there.
+    #[serde(default)]
+    pub workload: Workload,
+    /// Text to complete; exactly one of this, `messages` and `inputs` is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     /// The conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<Vec<MessageRequest>>,
+    /// Texts to embed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Vec<String>>,
+    /// Of each answer.
     pub max_tokens: u32,
     pub sampling: Sampling,
+    /// What the answer is to be beyond one plain text.
+    #[serde(default)]
+    pub output: OutputRequest,
+    /// What of all this was asked for and an engine has to honour.
+    #[serde(default)]
+    pub needs: Needs,
     pub stop: Vec<String>,
     pub determinism: Determinism,
     pub failover: Failover,
@@ -120,6 +134,12 @@ impl TaskSpec {
         Self {
             prompt: None,
             messages: None,
+            inputs: None,
+            output: OutputRequest {
+                n: self.output.n,
+                logprobs: self.output.logprobs,
+                ..OutputRequest::default()
+            },
             stop: Vec::new(),
             client_ref: None,
             metadata: BTreeMap::new(),
@@ -131,11 +151,9 @@ impl TaskSpec {
     /// The text that waits with the task, in bytes.
     #[must_use]
     pub fn prompt_bytes(&self) -> u64 {
-        let messages = self.messages.iter().flatten().map(|message| match &message.content {
-            Content::Text(text) => text.len(),
-            parts @ Content::Parts(_) => parts.text().len(),
-        });
-        (self.prompt.as_ref().map_or(0, String::len) + messages.sum::<usize>()) as u64
+        let messages = self.messages.iter().flatten().map(MessageRequest::bytes);
+        let inputs = self.inputs.iter().flatten().map(String::len);
+        (self.prompt.as_ref().map_or(0, String::len) + messages.chain(inputs).sum::<usize>()) as u64
     }
 }
 

@@ -7,12 +7,14 @@ use tokio::time::{Instant, Sleep};
 
 use crate::{
     Frame, FrameKind, Outcome, Record, Streamed,
-    assembler::{Assembler, Piece},
+    answers::Answers,
+    assembler::Piece,
     attempt::Method,
+    comparison::Comparison,
     ending::{Counted, Ending, task_error},
     generation,
     live_task::LiveTask,
-    replay::{Comparison, Replay},
+    replay::Replay,
     shared::Shared,
     verdict::{RetryReason, Verdict, adapter_verdict, end, fail, stopped},
     wire,
@@ -35,7 +37,7 @@ pub(crate) struct Relay<'a> {
     stream: EngineStream,
     comparison: Option<Comparison>,
     replay: Replay,
-    assembler: Assembler,
+    answers: Answers,
     attempt_number: u32,
     next_event: u64,
     accepted_tokens: Option<u64>,
@@ -90,7 +92,7 @@ impl<'a> Relay<'a> {
                 Method::Regenerate(comparison) => Some(comparison),
                 Method::Fresh | Method::Replay(_) => None,
             },
-            assembler: replay.assembler.clone(),
+            answers: replay.answers.clone(),
             accepted_tokens: replay.tokens(),
             replay,
             stream,
@@ -212,7 +214,7 @@ impl<'a> Relay<'a> {
     /// Takes the batch into the log; gives the verdict where it ends the attempt.
     async fn take_batch(&mut self) -> Option<Verdict> {
         let mut batch = std::mem::take(&mut self.batch);
-        let mut finish_reason = None;
+        let mut ended = None;
         let mut outputs = 0;
         for event in batch.drain(..) {
             match event {
@@ -237,8 +239,8 @@ impl<'a> Relay<'a> {
                     };
                     let Some(output) = output else { continue };
                     outputs += 1;
-                    if let Some(reason) = self.take_output(&output) {
-                        finish_reason = Some((reason, None));
+                    if let Some(reasons) = self.take_output(&output) {
+                        ended = Some((reasons, None));
                         break;
                     }
                 }
@@ -247,9 +249,9 @@ impl<'a> Relay<'a> {
                         return Some(self.mismatch());
                     }
                     generation::write_finished(&mut self.generation, &finish);
-                    self.assembler.finish(&mut self.pieces);
+                    self.answers.finish(&mut self.pieces);
                     self.write_pieces();
-                    finish_reason = Some((reason_name(finish.reason), Some(finish)));
+                    ended = Some((self.answers.finish_reasons(Some(&finish)), Some(finish)));
                     break;
                 }
             }
@@ -257,24 +259,24 @@ impl<'a> Relay<'a> {
         self.batch = batch;
         self.batch.clear();
         self.count_outputs(outputs);
-        if finish_reason.is_none() && self.gathered.is_some() && !self.is_due() {
+        if ended.is_none() && self.gathered.is_some() && !self.is_due() {
             return None;
         }
         if !self.flush(FrameKind::Output).await {
             return Some(self.stopped_unwritten());
         }
-        let (reason, finish) = finish_reason?;
-        if self.assembler.tokens_shown().is_none() {
+        let (reasons, finish) = ended?;
+        if self.answers.tokens_shown().is_none() {
             // The events could not tell; the engine does in the end.
             let told = finish.as_ref().and_then(|finish| finish.output_tokens);
             self.streamed.tokens += told.map_or(0, u64::from);
         }
-        let ending = Ending::succeeded(reason, self.usage(finish.as_ref()));
+        let ending = Ending::succeeded(reasons, self.usage(finish.as_ref()));
         Some(end(ending, finish.is_some()))
     }
 
-    /// Accepts an output; gives the reason where the task has all it wanted.
-    fn take_output(&mut self, output: &Output) -> Option<&'static str> {
+    /// Accepts an output; gives the reason of each answer where the task has all it wanted.
+    fn take_output(&mut self, output: &Output) -> Option<Vec<&'static str>> {
         if self.first_output_boot_ms.is_none() {
             self.first_output_boot_ms = Some(self.last_progress_boot_ms);
             let is_first = self.replay.is_empty();
@@ -289,20 +291,27 @@ impl<'a> Relay<'a> {
         }
         let accepted = self.accepted_tokens.zip(output.tokens);
         let accepted = accepted.map(|(sum, tokens)| sum + u64::from(tokens));
-        if accepted.is_some_and(|tokens| tokens > u64::from(self.live.spec.max_tokens)) {
+        let spec = &self.live.spec;
+        let tokens_max = u64::from(spec.max_tokens) * u64::from(spec.output.choices());
+        if accepted.is_some_and(|tokens| tokens > tokens_max) {
             // An engine that counts well ends by itself; this one does not.
-            let finish =
-                Finish { reason: FinishReason::Length, prompt_tokens: None, output_tokens: None };
+            let further = usize::from(spec.output.choices().saturating_sub(1));
+            let finish = Finish {
+                reason: FinishReason::Length,
+                further: vec![FinishReason::Length; further],
+                prompt_tokens: None,
+                output_tokens: None,
+            };
             generation::write_finished(&mut self.generation, &finish);
-            self.assembler.finish(&mut self.pieces);
+            self.answers.finish(&mut self.pieces);
             self.write_pieces();
-            return Some("length");
+            return Some(self.answers.finish_reasons(Some(&finish)));
         }
         self.accepted_tokens = accepted;
         generation::write_output(&mut self.generation, output);
-        self.assembler.push(output, &mut self.pieces);
+        self.answers.push(output, &mut self.pieces);
         self.write_pieces();
-        self.assembler.is_stopped().then_some("stop")
+        self.answers.is_stopped().then(|| self.answers.finish_reasons(None))
     }
 
     fn write_pieces(&mut self) {
@@ -344,7 +353,7 @@ impl<'a> Relay<'a> {
         let mut pieces = std::mem::take(&mut self.pieces);
         for piece in pieces.drain(..) {
             let Some(piece) = (match &mut self.gathered {
-                Some(gathered) => gathered.join(piece).err(),
+                Some(gathered) => gathered.join(piece),
                 None => Some(piece),
             }) else {
                 continue;
@@ -492,7 +501,7 @@ impl<'a> Relay<'a> {
             .map_or(0, |first| self.last_progress_boot_ms.saturating_sub(first));
         Counted {
             tokens_in: prompt_tokens(self.live, finish),
-            tokens_out: self.assembler.tokens_shown().or(told),
+            tokens_out: self.answers.tokens_shown().or(told),
             decode_time_ms,
         }
     }
@@ -507,13 +516,4 @@ impl Drop for Relay<'_> {
 pub(crate) fn prompt_tokens(live: &LiveTask, finish: Option<&Finish>) -> Option<u64> {
     let rendered = live.changing().prompt_ids.as_ref().map(|ids| ids.len() as u64);
     rendered.or_else(|| finish.and_then(|finish| finish.prompt_tokens).map(u64::from))
-}
-
-pub(crate) fn reason_name(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::ToolCalls => "tool_calls",
-        FinishReason::ContentFilter => "content_filter",
-    }
 }

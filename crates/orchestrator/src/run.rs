@@ -43,7 +43,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
     };
-    if !pool.fits(&live.spec) {
+    if !suits(live, &pool, &shared.pools.serving(&live.spec.model_id)) {
         misplaced(shared, live, &dispatch).await;
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
@@ -181,11 +181,24 @@ async fn requeue(
     put_back(shared, live, dispatch, again).await;
 }
 
+/// Whether the task is to run on `pool`, one of `pools`: it has what the task needs, and can go on with
+/// what was shown, unless none can.
+fn suits(live: &LiveTask, pool: &PoolFacts, pools: &[Arc<PoolFacts>]) -> bool {
+    let spec = &live.spec;
+    let can_go_on = |pool: &PoolFacts| {
+        pool.state != PoolState::Failed && pool.fits(spec) && pool.continues(spec)
+    };
+    // The first event says that the task started.
+    let is_begun = live.log.last_event() > 1;
+    pool.fits(spec)
+        && (!is_begun || pool.continues(spec) || !pools.iter().any(|pool| can_go_on(pool)))
+}
+
 /// The task was placed on a pool that lacks what it needs: it goes to one that has it.
 async fn misplaced(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: &Dispatch) {
     let pools = shared.pools.serving(&live.spec.model_id);
     let (fitting, others): (Vec<_>, Vec<_>) =
-        pools.into_iter().partition(|pool| pool.fits(&live.spec));
+        pools.iter().partition(|pool| suits(live, pool, &pools));
     // Where none that fits is open, the scheduler falls back on the others.
     let is_open = fitting.iter().any(|pool| pool.state == PoolState::Ready);
     let wait_ms = if is_open { 0 } else { OVERLOADED_RETRY_MS };

@@ -83,6 +83,10 @@ pub(crate) fn adapter_verdict(live: &LiveTask, error: &AdapterError, replay: &Re
             let message = "the prompt and the answer do not fit the engine's context";
             fail(live, ErrorCode::ContextExceeded, message, Outcome::Refused)
         }
+        (Cause::Task, AdapterError::SettingsUnavailable) => {
+            let message = "no engine here computes as the one did that began the answer";
+            fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch)
+        }
         (Cause::Task, _) => {
             // Continuing was refused, not the task itself.
             let (code, outcome) = if replay.is_empty() {

@@ -1,7 +1,8 @@
 use std::io::Write as _;
 
-use adapter_host::Channel;
-use api_types::EventKind;
+use adapter_host::{Channel, ToolCallPart};
+use api_types::{EventKind, ToolDelta};
+use bytes::Bytes;
 use serde::Serialize;
 
 use crate::assembler::Piece;
@@ -27,7 +28,37 @@ pub(crate) fn write_token(out: &mut Vec<u8>, id: u64, piece: &Piece) {
         Channel::Reasoning => out.extend_from_slice(b",\"channel\":\"reasoning\""),
         Channel::Tool => out.extend_from_slice(b",\"channel\":\"tool\""),
     }
+    if piece.choice > 0 {
+        write_infallible(out, format_args!(",\"choice\":{}", piece.choice));
+    }
+    if let Some(tool) = &piece.tool {
+        write_delta(out, tool);
+    }
+    if !piece.logprobs.is_empty() {
+        write_logprobs(out, &piece.logprobs);
+    }
     out.extend_from_slice(b"}\n\n");
+}
+
+fn write_delta(out: &mut Vec<u8>, tool: &ToolCallPart) {
+    let delta = ToolDelta { index: tool.index, id: tool.id.clone(), name: tool.name.clone() };
+    out.extend_from_slice(b",\"delta\":");
+    serde_json::to_writer(out, &delta).expect("wire types are JSON and memory takes it");
+}
+
+/// Joins lists that are JSON already.
+fn write_logprobs(out: &mut Vec<u8>, lists: &[Bytes]) {
+    out.extend_from_slice(b",\"logprobs\":[");
+    let start = out.len();
+    for list in lists {
+        let entries = list.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+        let entries = entries.filter(|entries| !entries.is_empty());
+        if entries.is_some() && out.len() > start {
+            out.push(b',');
+        }
+        out.extend_from_slice(entries.unwrap_or_default());
+    }
+    out.push(b']');
 }
 
 /// Adds an event that carries no id.
@@ -68,6 +99,9 @@ mod tests {
             tokens: Some(1),
             text: "a \"quote\"\n\u{2028}🦀".to_owned(),
             channel: Channel::Content,
+            choice: 0,
+            tool: None,
+            logprobs: Vec::new(),
         };
         let text = token(7, &piece);
         let data = text.strip_prefix("id: 7\nevent: token\ndata: ").unwrap();
@@ -76,6 +110,33 @@ mod tests {
         assert_eq!(event.t, piece.text);
         let reasoning = Piece { tokens: None, channel: Channel::Reasoning, ..piece };
         assert!(token(7, &reasoning).contains(r#","n":null,"channel":"reasoning"}"#));
+    }
+
+    /// Verifies: ORCH-075
+    #[test]
+    fn choices_calls_and_log_probabilities_are_the_wire_type() {
+        let entry = |token: &str| {
+            let list = serde_json::json!([{"token": token, "logprob": -1.5, "bytes": [1]}]);
+            Bytes::from(list.to_string())
+        };
+        let piece = Piece {
+            index: 3,
+            tokens: Some(2),
+            text: "{\"a".to_owned(),
+            channel: Channel::Tool,
+            choice: 2,
+            tool: Some(ToolCallPart { index: 1, id: Some("c".to_owned()), name: None }),
+            logprobs: vec![entry("x"), Bytes::from_static(b"[]"), entry("\"y")],
+        };
+        let text = token(7, &piece);
+        let data = text.strip_prefix("id: 7\nevent: token\ndata: ").unwrap();
+        let event: api_types::TokenEvent = serde_json::from_str(data.trim_end()).unwrap();
+        assert_eq!((event.choice, event.channel.as_deref()), (Some(2), Some("tool")));
+        let delta = event.delta.unwrap();
+        assert_eq!((delta.index, delta.id.as_deref(), delta.name), (1, Some("c"), None));
+        let logprobs = event.logprobs.unwrap();
+        let tokens: Vec<_> = logprobs.iter().map(|entry| entry.token.as_str()).collect();
+        assert_eq!(tokens, ["x", "\"y"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::{
     pin::pin,
 };
 
-use api_types::{Content, MessageRequest, Priority, SamplingRequest, TaskRequest, limits};
+use api_types::{MessageRequest, Priority, SamplingRequest, TaskRequest, limits};
 use client::{Client, ClientError, EventBody, Submitted, Update};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -156,10 +156,7 @@ fn lost_sight(task_id: &str, after: u64, source: ClientError) -> Failure {
 fn request(args: RunArgs) -> Result<TaskRequest, Failure> {
     let prompt =
         if args.prompt == "-" { read_prompt().map_err(Failure::Prompt)? } else { args.prompt };
-    let message = |role: &str, text: String| MessageRequest {
-        role: role.to_owned(),
-        content: Content::Text(text),
-    };
+    let message = |role: &str, text: String| MessageRequest::text(role, text);
     let (prompt, messages) = if args.raw {
         (Some(prompt), None)
     } else {

@@ -1,9 +1,9 @@
 //! Examples for the document: values of the very types that are served, so that none can be out of shape.
 
 use api_types::{
-    AttemptView, CancelAnswer, Content, EndEvent, EventKind, Links, MessageRequest, ModelView,
-    Page, PoolStatus, PreparationView, Priority, QueueStatus, ReadyView, SamplingRequest,
-    StartedEvent, StatusView, TaskAccepted, TaskRequest, TaskState, TaskView, TokenEvent, Usage,
+    AttemptView, CancelAnswer, EndEvent, EventKind, Links, MessageRequest, ModelView, Page,
+    PoolStatus, PreparationView, Priority, QueueStatus, ReadyView, SamplingRequest, StartedEvent,
+    StatusView, TaskAccepted, TaskRequest, TaskState, TaskView, TokenEvent, Usage,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -17,10 +17,7 @@ const ADMITTED_AT: &str = "2026-11-21T12:00:00.000Z";
 
 pub(crate) fn task_request() -> TaskRequest {
     TaskRequest {
-        messages: Some(vec![MessageRequest {
-            role: "user".to_owned(),
-            content: Content::Text("Name three colors.".to_owned()),
-        }]),
+        messages: Some(vec![MessageRequest::text("user", "Name three colors.")]),
         model_ref: Some(MODEL.to_owned()),
         max_tokens: Some(32),
         sampling: SamplingRequest {
@@ -124,7 +121,15 @@ pub(crate) fn events() -> String {
         kv_warmth: false,
         correlation_id: "order-66".to_owned(),
     };
-    let token = TokenEvent { i: 0, t: "Red".to_owned(), n: Some(1), choice: None, channel: None };
+    let token = TokenEvent {
+        i: 0,
+        t: "Red".to_owned(),
+        n: Some(1),
+        choice: None,
+        channel: None,
+        delta: None,
+        logprobs: None,
+    };
     let end = EndEvent {
         finish_reason: "stop".to_owned(),
         tokens_in: Some(13),
@@ -134,6 +139,7 @@ pub(crate) fn events() -> String {
         decode_time_ms: 24,
         attempts: 1,
         kv_migrated: false,
+        ..EndEvent::default()
     };
     let mut stream = b"retry: 1000\n\n".to_vec();
     write(&mut stream, 1, EventKind::Started, &started);

@@ -1,6 +1,7 @@
 //! Schemas of the OpenAI facade. The daemon reads and writes these objects by hand (`openai-facade`), so
 //! that null counts as absent and each refusal names its parameter; here is what they look like.
 
+use api_types::{ResponseFormat, Tool, ToolCall, ToolChoice};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -9,8 +10,8 @@ use super::examples::{MODEL, TASK_ID};
 
 /// The request of `POST /v1/chat/completions`, in OpenAI's words. Every parameter that is listed takes effect,
 /// but for those that change no answer (`metadata`, `store`, `user`, …). One that would change the answer and
-/// is not served (`tools`, `n` above 1, `logprobs`, `response_format`, …) is refused by name, and so is one
-/// that is unknown. A null counts as absent.
+/// is not served is refused by name, and so is one that is unknown, or that no pool of the model declares
+/// (`tools`, `n` above 1, `logprobs`, `response_format`, images). A null counts as absent.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ChatCompletionRequest {
     /// A model's alias or catalog id, see `GET /v1/models`.
@@ -50,6 +51,77 @@ pub(crate) struct ChatCompletionRequest {
     pub(crate) stream: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stream_options: Option<StreamOptions>,
+    /// Answers to give.
+    #[schema(minimum = 1, maximum = 16)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) n: Option<u16>,
+    /// Tell each token's log probability.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logprobs: Option<bool>,
+    /// Alternatives to each token; with `logprobs` only.
+    #[schema(maximum = 20)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_logprobs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) response_format: Option<ResponseFormat>,
+    #[schema(max_items = 128)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tools: Option<Vec<Tool>>,
+    /// With `tools` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool_choice: Option<ToolChoice>,
+}
+
+/// The request of `POST /v1/completions`, in OpenAI's words; as with chats, nothing that would change the
+/// answer is ignored.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CompletionRequest {
+    #[schema(min_length = 1)]
+    pub(crate) model: String,
+    pub(crate) prompt: String,
+    /// Most tokens to generate; 16 where left out.
+    #[schema(minimum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_tokens: Option<u32>,
+    #[schema(minimum = 0, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) temperature: Option<f32>,
+    /// Alternatives to each token, with the tokens' own log probabilities.
+    #[schema(maximum = 5)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) logprobs: Option<u32>,
+    /// Answers to give.
+    #[schema(minimum = 1, maximum = 16)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) n: Option<u16>,
+    /// Chunks as they come, in place of one answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream: Option<bool>,
+}
+
+/// OpenAI's `text_completion`.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TextCompletion {
+    pub(crate) id: String,
+    /// Always `text_completion`.
+    pub(crate) object: String,
+    /// Seconds since 1970.
+    pub(crate) created: u64,
+    pub(crate) model: String,
+    pub(crate) choices: Vec<TextChoice>,
+    #[schema(required)]
+    pub(crate) usage: Option<OpenAiUsage>,
+}
+
+/// An answer.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TextChoice {
+    pub(crate) index: u32,
+    pub(crate) text: String,
+    /// Lists side by side, where they were asked for.
+    #[schema(required, value_type = Option<Object>)]
+    pub(crate) logprobs: Option<Value>,
+    pub(crate) finish_reason: String,
 }
 
 /// One string or several.
@@ -95,7 +167,7 @@ pub(crate) struct ChatCompletion {
 pub(crate) struct ChatChoice {
     pub(crate) index: u32,
     pub(crate) message: ChatAnswer,
-    /// Always null.
+    /// Where they were asked for.
     #[schema(required, value_type = Option<Object>)]
     pub(crate) logprobs: Option<Value>,
     pub(crate) finish_reason: String,
@@ -106,7 +178,12 @@ pub(crate) struct ChatChoice {
 pub(crate) struct ChatAnswer {
     /// Always `assistant`.
     pub(crate) role: String,
-    pub(crate) content: String,
+    /// Null where the answer is calls of tools and nothing else.
+    #[schema(required)]
+    pub(crate) content: Option<String>,
+    /// What was called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tool_calls: Vec<ToolCall>,
     /// What a reasoning model thought before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reasoning_content: Option<String>,
@@ -160,7 +237,58 @@ pub(crate) fn chat_request() -> ChatCompletionRequest {
         stop: Some(OneOrMore::One("\n\n".to_owned())),
         stream: None,
         stream_options: None,
+        n: None,
+        logprobs: None,
+        top_logprobs: None,
+        response_format: None,
+        tools: None,
+        tool_choice: None,
     }
+}
+
+pub(crate) fn completion_request() -> CompletionRequest {
+    CompletionRequest {
+        model: MODEL.to_owned(),
+        prompt: "Once upon a time".to_owned(),
+        max_tokens: Some(8),
+        temperature: Some(0.5),
+        logprobs: None,
+        n: None,
+        stream: None,
+    }
+}
+
+pub(crate) fn text_completion() -> TextCompletion {
+    TextCompletion {
+        id: format!("cmpl-{}", TASK_ID.replace('-', "")),
+        object: "text_completion".to_owned(),
+        created: 1_795_262_400,
+        model: MODEL.to_owned(),
+        choices: vec![TextChoice {
+            index: 0,
+            text: " there was a fox.".to_owned(),
+            logprobs: None,
+            finish_reason: "stop".to_owned(),
+        }],
+        usage: Some(OpenAiUsage { prompt_tokens: 4, completion_tokens: 5, total_tokens: 9 }),
+    }
+}
+
+/// A stream of a plain completion, as bytes on the wire.
+pub(crate) fn text_chunks() -> String {
+    let chunk = |text: &str, finish_reason: Option<&str>| {
+        let choice =
+            json!({"index": 0, "text": text, "logprobs": null, "finish_reason": finish_reason});
+        let chunk = json!({
+            "id": format!("cmpl-{}", TASK_ID.replace('-', "")),
+            "object": "text_completion",
+            "created": 1_795_262_400,
+            "model": MODEL,
+            "choices": [choice],
+        });
+        format!("data: {chunk}\n\n")
+    };
+    format!(": queued\n\n{}{}data: [DONE]\n\n", chunk(" there", None), chunk("", Some("stop")))
 }
 
 pub(crate) fn chat_stream_request() -> ChatCompletionRequest {
@@ -207,7 +335,8 @@ pub(crate) fn chat_completion() -> ChatCompletion {
             index: 0,
             message: ChatAnswer {
                 role: "assistant".to_owned(),
-                content: "Red, green and blue.".to_owned(),
+                content: Some("Red, green and blue.".to_owned()),
+                tool_calls: Vec::new(),
                 reasoning_content: None,
                 refusal: None,
             },

@@ -1,20 +1,22 @@
 use std::sync::Arc;
 
-use api_types::{ErrorBody, ErrorCode, EventKind, ModelView, PreparationView};
+use api_types::{ErrorBody, ErrorCode, EventKind, ModelView, PreparationView, TaskRequest};
 use axum::{
     Extension, Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
 };
 use http_edge::{Problem, RequestContext, read_body};
 use jiff::Timestamp;
 use openai_facade::{
-    Answer, ChatHeaders, ChunkWriter, Collector, Completion, FacadeError, ModelListObject,
-    ModelObject, facade_error, header, parse_chat, reattach_ms,
+    Answer, AnswerForm, ChunkWriter, Collector, Completion, FacadeError, FacadeRequest,
+    ModelListObject, ModelObject, RequestHeaders, RequestProblem, facade_error, header, parse_chat,
+    parse_completion, reattach_ms,
 };
 use orchestrator::{Accepted, Delivery, Refusal, Submission, Subscribed, Subscription};
+use orchestrator_core::TaskId;
 
 use super::{
     events::stream_response,
@@ -30,9 +32,22 @@ use crate::{
 const X_TASK_ID: HeaderName = HeaderName::from_static("x-task-id");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// The correlation id under the name by which the official clients know it (ORCH-249).
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Errors below `/v1` in the shape of OpenAI's API.
 pub(crate) fn render_error(path: &str, error: &ErrorBody, status: StatusCode) -> Option<Response> {
-    path.starts_with("/v1/").then(|| error_response(&facade_error(error, Some(status.as_u16()))))
+    path.starts_with("/v1/").then(|| {
+        let response = error_response(&facade_error(error, Some(status.as_u16())));
+        with_request_id(response, &error.correlation_id)
+    })
+}
+
+fn with_request_id(mut response: Response, correlation_id: &str) -> Response {
+    if let Ok(id) = HeaderValue::from_str(correlation_id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
 }
 
 fn error_response(error: &FacadeError) -> Response {
@@ -97,37 +112,79 @@ pub(super) async fn chat(
     Extension(context): Extension<RequestContext>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
+    let route = Route { path: "/v1/chat/completions", form: AnswerForm::Chat, parse: parse_chat };
+    complete(&state, &context, request, route).await
+}
+
+/// Complete a text.
+///
+/// OpenAI's older completion as a view of a task, as `POST /v1/chat/completions` is. One prompt a request.
+#[utoipa::path(
+    post,
+    path = "/v1/completions",
+    tag = "openai",
+    operation_id = "create_completion",
+    params(
+        ("X-Priority" = Option<String>, Header, pattern = "^(interactive|batch)$", description = "The task's class."),
+        ("X-Deadline-Ms" = Option<u64>, Header, minimum = 1, maximum = 31622400000_i64,
+            description = "Milliseconds from admission."),
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+            description = "A repeat with the same key joins the task."
+        ),
+    ),
+    request_body(content = openai::CompletionRequest, example = json!(openai::completion_request())),
+    responses((
+        status = 200,
+        description = "The answer; with `stream` it is an event stream of `text_completion` objects, ended by \
+                       `[DONE]`, or by an error object where it breaks off.",
+        headers(("X-Task-Id" = String, description = "The task; see /v2/tasks/{id}.")),
+        content(
+            (openai::TextCompletion = "application/json", example = json!(openai::text_completion())),
+            (String = "text/event-stream", example = json!(openai::text_chunks())),
+        )
+    )),
+    extensions(("x-error-codes" = json!([&SUBMIT_ERRORS[..], &OUTCOME_ERRORS[..]].concat())))
+)]
+pub(super) async fn completion(
+    State(state): State<AppState>,
+    Extension(context): Extension<RequestContext>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let route = Route { path: "/v1/completions", form: AnswerForm::Text, parse: parse_completion };
+    complete(&state, &context, request, route).await
+}
+
+/// What sets the routes of completions apart.
+struct Route {
+    path: &'static str,
+    form: AnswerForm,
+    parse: fn(&[u8], &RequestHeaders<'_>) -> Result<FacadeRequest, RequestProblem>,
+}
+
+async fn complete(
+    state: &AppState,
+    context: &RequestContext,
+    request: Request<Body>,
+    route: Route,
+) -> Result<Response, Problem> {
     let correlation_id = context.correlation_id.as_str();
     let refused = |refusal: Refusal| problem(&refusal, correlation_id);
     let headers = request.headers().clone();
     let body = read_body(request).await?;
-    let wishes = ChatHeaders {
-        priority: named_header(&headers, header::PRIORITY),
-        session_id: named_header(&headers, header::SESSION_ID),
-        deadline_ms: named_header(&headers, header::DEADLINE_MS),
-    };
-    let chat = parse_chat(&body, &wishes)
+    let FacadeRequest { task, options } = (route.parse)(&body, &wishes(&headers))
         .map_err(|wrong| Problem::from(wrong.error_body(correlation_id)))?;
-    if !chat.options.ignored.is_empty() {
-        state.scrape.metrics.params_ignored(chat.options.ignored.len() as u64);
-        tracing::debug!(correlation_id, ignored = ?chat.options.ignored, "parameters without effect");
+    if !options.ignored.is_empty() {
+        state.scrape.metrics.params_ignored(options.ignored.len() as u64);
+        tracing::debug!(correlation_id, ignored = ?options.ignored, "parameters without effect");
     }
-    let key = idempotency_key(&headers).map_err(|field| refused(field.into()))?;
-    let reattach_ms = Some(reattach_ms(key.is_some()));
-    let model = chat.task.model_ref.clone().unwrap_or_default();
-    let submission = Submission {
-        request: chat.task,
-        identity: context.identity.as_str().into(),
-        correlation_id: correlation_id.to_owned(),
-        traceparent: Some(traceparent(&headers)),
-        route: "/v1/chat/completions",
-        idempotency_key: key,
-        reattach_ms,
-    };
-    let (accepted, subscribed) = listened_to(&state, submission).await.map_err(refused)?;
+    let model = task.model_ref.clone().unwrap_or_default();
+    let submission = submission(task, context, &headers, route.path).map_err(refused)?;
+    let (accepted, subscribed) = listened_to(state, submission).await.map_err(refused)?;
     let id = accepted.task.id;
     let completion = Completion {
-        id: format!("chatcmpl-{}", id.0.simple()),
+        form: route.form,
+        id: format!("{}-{}", route.form.id_prefix(), id.0.simple()),
         model,
         created_s: accepted.task.spec.admitted_at_ms / 1000,
     };
@@ -135,8 +192,8 @@ pub(super) async fn chat(
         Subscribed::Stream(subscription) => subscription,
         Subscribed::NothingLeft => return Err(Problem::internal()),
     };
-    let mut response = if chat.options.stream {
-        let writer = ChunkWriter::new(&completion, chat.options.include_usage);
+    let response = if options.stream {
+        let writer = ChunkWriter::new(&completion, options.include_usage);
         let shape = Shape::Chunks(Box::new(writer));
         let stream =
             EventStream::new(subscription, shape, state.pace, Box::new(PreparationView::default));
@@ -144,9 +201,40 @@ pub(super) async fn chat(
     } else {
         collect(subscription, completion).await?
     };
+    Ok(of_task(response, id, correlation_id))
+}
+
+/// The headers that say what an answer belongs to.
+fn of_task(mut response: Response, id: TaskId, correlation_id: &str) -> Response {
     let task_id = HeaderValue::from_str(&id.to_string()).expect("an id is a header value");
     response.headers_mut().insert(X_TASK_ID, task_id);
-    Ok(response)
+    with_request_id(response, correlation_id)
+}
+
+fn submission(
+    task: TaskRequest,
+    context: &RequestContext,
+    headers: &HeaderMap,
+    route: &'static str,
+) -> Result<Submission, Refusal> {
+    let key = idempotency_key(headers)?;
+    Ok(Submission {
+        request: task,
+        identity: context.identity.as_str().into(),
+        correlation_id: context.correlation_id.as_str().to_owned(),
+        traceparent: Some(traceparent(headers)),
+        route,
+        reattach_ms: Some(reattach_ms(key.is_some())),
+        idempotency_key: key,
+    })
+}
+
+fn wishes(headers: &HeaderMap) -> RequestHeaders<'_> {
+    RequestHeaders {
+        priority: named_header(headers, header::PRIORITY),
+        session_id: named_header(headers, header::SESSION_ID),
+        deadline_ms: named_header(headers, header::DEADLINE_MS),
+    }
 }
 
 /// Admits a task and listens to it. A client that leaves in between is noticed all the same: what it
@@ -223,9 +311,13 @@ fn unreadable(error: &dyn std::error::Error) -> Problem {
         (status = 200, description = "The models.", body = openai::ModelListSchema, example = json!(openai::models())),
     )
 )]
-pub(super) async fn models(State(state): State<AppState>) -> Json<ModelListObject> {
+pub(super) async fn models(
+    State(state): State<AppState>,
+    Extension(context): Extension<RequestContext>,
+) -> Response {
     let models = state.orchestrator.standing().models;
-    Json(models.iter().flat_map(objects).collect())
+    let list: ModelListObject = models.iter().flat_map(objects).collect();
+    with_request_id(Json(list).into_response(), context.correlation_id.as_str())
 }
 
 fn objects(model: &ModelView) -> Vec<ModelObject> {
@@ -259,11 +351,14 @@ pub(super) async fn model(
     State(state): State<AppState>,
     Extension(context): Extension<RequestContext>,
     Path(name): Path<String>,
-) -> Result<Json<ModelObject>, Problem> {
+) -> Result<Response, Problem> {
     let models = state.orchestrator.standing().models;
     let found = models.iter().find(|model| model.id == name || model.aliases.contains(&name));
     match found {
-        Some(model) => Ok(Json(ModelObject::new(name, created_s(model)))),
+        Some(model) => {
+            let object = Json(ModelObject::new(name, created_s(model)));
+            Ok(with_request_id(object.into_response(), context.correlation_id.as_str()))
+        }
         None => {
             let unknown = Refusal::from(orchestrator::ModelRefusal::Unknown(name));
             Err(problem(&unknown, context.correlation_id.as_str()))

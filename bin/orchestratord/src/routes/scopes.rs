@@ -23,6 +23,7 @@ pub(crate) const SCOPES: &[RouteNeeds] = &[
     client("/v1/models"),
     client("/v1/models/{*id}"),
     client("/v1/chat/completions"),
+    client("/v1/completions"),
 ];
 
 const fn client(path: &'static str) -> RouteNeeds {

@@ -89,13 +89,12 @@ fn a_field_that_does_not_fit_is_named_and_leaves_nothing_behind() {
     check(json!({"model_ref": "scripted", "messages": no_role}), "messages[1].role");
     check(json!(["prompt", "x"]), ".");
 
-    for unserved in
-        ["inputs", "engine", "ctx", "tools", "response_format", "session_id", "placement"]
-    {
+    for unserved in ["query", "engine", "ctx", "guard", "session_id", "placement"] {
         let message = check(with(unserved, json!(null)), unserved);
         assert!(message.contains("not served"), "{message}");
     }
-    check(with("workload", json!("embedding")), "workload");
+    let embedding = json!({"model_ref": "scripted", "workload": "embedding", "inputs": ["x"]});
+    check(embedding, "workload");
     nothing_was_kept(&daemon);
 }
 

@@ -93,6 +93,7 @@ fn a_whole_answer_has_the_official_shape() {
     let answer = post(&body).header("X-Correlation-Id", "mine").send(daemon.addr);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("x-correlation-id"), Some("mine"));
+    assert_eq!(answer.header("x-request-id"), Some("mine"));
     assert!(answer.header("x-task-id").is_some());
     let completion = answer.json();
     assert_eq!(completion["object"], "chat.completion");
@@ -163,7 +164,7 @@ fn refusals_have_the_shape_that_the_client_knows() {
     check(&with("temperature", json!(9)), 400, invalid, "INVALID_PARAMS", Some("temperature"));
     check(&with("messages", json!([])), 400, invalid, "INVALID_PARAMS", Some("messages"));
     check(
-        &with("tools", json!([{"type": "function"}])),
+        &with("tools", json!([{"type": "function", "function": {"name": "f"}}])),
         400,
         invalid,
         "INVALID_PARAMS",

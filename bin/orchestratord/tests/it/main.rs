@@ -38,6 +38,8 @@ mod events;
 #[cfg(test)]
 mod facade;
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod fetching;
 #[cfg(test)]
 mod http;

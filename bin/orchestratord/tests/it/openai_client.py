@@ -62,6 +62,75 @@ raw = client.chat.completions.with_raw_response.create(
 )
 assert native(f"/v2/tasks/{raw.headers['x-task-id']}")["parameters"]["sampling"]["seed"] == 1234
 
+# Calls of tools, whole and streamed.
+weather = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+}
+called = ask("[[tokens=6]] [[call_tool]]", tools=[weather], tool_choice="auto").choices[0]
+assert called.finish_reason == "tool_calls" and called.message.content is None, called
+call = called.message.tool_calls[0]
+assert call.function.name == "weather" and call.function.arguments and call.id, call
+pieces = [
+    piece
+    for chunk in ask("[[tokens=6]] [[call_tool]]", tools=[weather], stream=True)
+    for piece in chunk.choices[0].delta.tool_calls or []
+]
+assert pieces[0].function.name == "weather" and pieces[0].id, pieces
+assert "".join(piece.function.arguments or "" for piece in pieces) == call.function.arguments
+# The conversation goes on with what the tool said.
+again = client.chat.completions.create(
+    model=MODEL,
+    tools=[weather],
+    messages=[
+        {"role": "user", "content": "[[tokens=3]] weather?"},
+        called.message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": call.id, "content": "sunny"},
+    ],
+)
+assert again.choices[0].message.content
+
+# Schemas, log probabilities, several answers.
+schema = {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}, "strict": True}}
+assert ask("[[tokens=2]]", response_format=schema).choices[0].finish_reason == "stop"
+told = ask("[[tokens=3]]", logprobs=True, top_logprobs=1).choices[0]
+assert [entry.logprob for entry in told.logprobs.content] == [0, -0.125, -0.25], told
+assert told.logprobs.content[1].top_logprobs[0].token == "else", told
+two = ask("[[tokens=20]] tell me", n=2)
+assert [choice.index for choice in two.choices] == [0, 1]
+assert {choice.message.content for choice in two.choices} == {text}
+streams = ["", ""]
+for chunk in ask("[[tokens=20]] tell me", n=2, stream=True):
+    streams[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+assert streams == [text, text], streams
+
+# Plain completions.
+plain = client.completions.create(model=MODEL, prompt="[[tokens=9]] once", max_tokens=5, logprobs=1)
+assert plain.object == "text_completion" and plain.choices[0].finish_reason == "length", plain
+assert len(plain.choices[0].logprobs.tokens) == 5, plain
+parts = client.completions.create(model=MODEL, prompt="[[tokens=9]] once", max_tokens=5, stream=True)
+assert "".join(part.choices[0].text for part in parts) == plain.choices[0].text
+
+# What the pool does not declare is refused by name; every answer says which request it was.
+image = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}]
+bad = refusal(openai.BadRequestError, lambda: ask(image))
+assert bad.param == "messages" and bad.request_id, bad
+bad = refusal(openai.BadRequestError, lambda: ask("x", response_format={"type": "json_object"}))
+assert bad.param == "response_format", bad
+fetched = [{"type": "image_url", "image_url": {"url": "http://127.0.0.1/a.png"}}]
+bad = refusal(openai.BadRequestError, lambda: ask(fetched))
+assert bad.param == "messages[0].content[0].image_url.url", bad
+bad = refusal(
+    openai.BadRequestError, lambda: client.completions.create(model=MODEL, prompt="x", suffix="y")
+)
+assert bad.param == "suffix", bad
+named = client.chat.completions.with_raw_response.create(
+    model=MODEL,
+    messages=[{"role": "user", "content": "x"}],
+    extra_headers={"X-Correlation-Id": "mine"},
+)
+assert named.headers["x-request-id"] == "mine" and named.parse()._request_id == "mine"
+
 # Models.
 assert MODEL in [model.id for model in client.models.list()]
 assert client.models.retrieve(MODEL).id == MODEL

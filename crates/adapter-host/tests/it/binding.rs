@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use adapter_host::{
-    AdapterError, AdapterHost, Attempt, AttemptId, Channel, EngineAdapter, EngineEvent,
-    EngineStream, Features, Input, Output, Props, ReplicaKey, Sampling,
+    AdapterError, AdapterHost, Attempt, AttemptId, EngineAdapter, EngineEvent, EngineStream,
+    Features, Input, Output, Props, ReplicaKey, Sampling,
 };
+use api_types::OutputRequest;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -29,13 +30,8 @@ impl EngineAdapter for SaysItsName {
     }
 
     async fn submit(&self, _attempt: Attempt) -> Result<EngineStream, AdapterError> {
-        let said = EngineEvent::Output(Output {
-            choice: 0,
-            channel: Channel::Content,
-            id: None,
-            tokens: None,
-            bytes: Bytes::from_static(self.0.as_bytes()),
-        });
+        let said =
+            EngineEvent::Output(Output::text(None, None, Bytes::from_static(self.0.as_bytes())));
         Ok(Box::pin(futures_util::stream::iter([Ok(said)]).chain(futures_util::stream::pending())))
     }
 
@@ -52,6 +48,7 @@ fn attempt() -> Attempt {
         accepted: [].into(),
         max_tokens: 8,
         sampling: Sampling::default(),
+        output: OutputRequest::default(),
         run_settings: None,
         correlation_id: "c".into(),
         traceparent: None,

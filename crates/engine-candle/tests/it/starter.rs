@@ -69,6 +69,7 @@ pub(crate) fn attempt(prompt: Arc<[u32]>, max_tokens: u32, sampling: Sampling) -
         accepted: [].into(),
         max_tokens,
         sampling,
+        output: api_types::OutputRequest::default(),
         run_settings: None,
         correlation_id: "".into(),
         traceparent: None,

@@ -8,6 +8,8 @@ mod dialects;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod features;
+#[cfg(test)]
 mod setup;
 #[cfg(test)]
 mod streaming;

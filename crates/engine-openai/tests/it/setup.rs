@@ -5,7 +5,8 @@ use std::{
     thread::JoinHandle,
 };
 
-use adapter_host::{AdapterError, Attempt, ChatMessage, Input};
+use adapter_host::{AdapterError, Attempt, Input, OutputSupport, Workloads};
+use api_types::MessageRequest;
 use engine_openai::{OpenAiAdapter, OpenAiConfig, SamplingDialect};
 use testkit::{
     Directives, Script,
@@ -24,6 +25,9 @@ pub(crate) fn config(url: &str) -> OpenAiConfig {
         chunk_is_token: true,
         strict: true,
         dialect: SamplingDialect::Standard,
+        output: OutputSupport::default(),
+        image_tokens: 0,
+        workloads: Workloads::default(),
     }
 }
 
@@ -63,8 +67,7 @@ pub(crate) fn adapter(url: &str) -> OpenAiAdapter {
 }
 
 pub(crate) fn chat(prompt: &str) -> Input {
-    let message = ChatMessage { role: "user".to_owned(), content: prompt.to_owned() };
-    Input::Messages(Arc::from([message]))
+    Input::Messages(Arc::from([MessageRequest::text("user", prompt)]))
 }
 
 pub(crate) fn chat_attempt(prompt: &str) -> Attempt {

@@ -1,8 +1,10 @@
 use api_types::{
-    Content, ContentPart, ErrorCode, MessageRequest, Priority, SamplingRequest, TaskRequest,
+    Content, ContentPart, ErrorCode, MessageRequest, Priority, ResponseFormat, SamplingRequest,
+    TaskRequest, ToolChoice,
 };
 use openai_facade::{
-    ChatHeaders, ChatOptions, ChatProblem, ChatRequest, facade_error, parse_chat, reattach_ms,
+    AnswerOptions, EmbeddingEncoding, FacadeRequest, RequestHeaders, RequestProblem, facade_error,
+    parse_chat, parse_completion, parse_embeddings, reattach_ms,
 };
 use serde_json::{Value, json};
 
@@ -15,28 +17,27 @@ fn body(more: &Value) -> Vec<u8> {
     serde_json::to_vec(&body).unwrap()
 }
 
-fn parse(more: &Value) -> Result<ChatRequest, ChatProblem> {
-    parse_chat(&body(more), &ChatHeaders::default())
+fn parse(more: &Value) -> Result<FacadeRequest, RequestProblem> {
+    parse_chat(&body(more), &RequestHeaders::default())
 }
 
-fn check(more: &Value, change: impl FnOnce(&mut ChatRequest)) {
-    let message =
-        MessageRequest { role: "user".to_owned(), content: Content::Text("Hi".to_owned()) };
-    let mut expected = ChatRequest {
+fn check(more: &Value, change: impl FnOnce(&mut FacadeRequest)) {
+    let message = MessageRequest::text("user", "Hi");
+    let mut expected = FacadeRequest {
         task: TaskRequest {
             messages: Some(vec![message]),
             model_ref: Some("smol".to_owned()),
             cancel_on_disconnect: true,
             ..TaskRequest::default()
         },
-        options: ChatOptions::default(),
+        options: AnswerOptions::default(),
     };
     change(&mut expected);
     assert_eq!(parse(more), Ok(expected), "{more}");
 }
 
 /// The request is answered 400 with this `param`.
-fn check_refused(result: Result<ChatRequest, ChatProblem>, param: &str) {
+fn check_refused(result: Result<FacadeRequest, RequestProblem>, param: &str) {
     let problem = result.expect_err(param);
     let error = facade_error(&problem.error_body("c-1"), None);
     assert_eq!(error.status, 400, "{problem}");
@@ -90,7 +91,7 @@ fn other_spellings_mean_the_same() {
     let developer = json!({"messages": [{"role": "developer", "content": "Be brief"}]});
     check(&developer, |it| {
         let content = Content::Text("Be brief".to_owned());
-        it.task.messages = Some(vec![MessageRequest { role: "system".to_owned(), content }]);
+        it.task.messages = Some(vec![MessageRequest::new("system", content)]);
     });
 }
 
@@ -105,11 +106,8 @@ fn text_parts_and_echoed_answers_are_taken() {
     check(&json!({"messages": messages}), |it| {
         let text = |text: &str| ContentPart::Text { text: text.to_owned() };
         it.task.messages = Some(vec![
-            MessageRequest {
-                role: "user".to_owned(),
-                content: Content::Parts(vec![text("a"), text("b")]),
-            },
-            MessageRequest { role: "assistant".to_owned(), content: Content::Text("c".to_owned()) },
+            MessageRequest::new("user", Content::Parts(vec![text("a"), text("b")])),
+            MessageRequest::text("assistant", "c"),
         ]);
     });
 }
@@ -128,13 +126,13 @@ fn harmless_parameters_are_ignored_and_named() {
         expected.options.ignored = vec![
             "stream_options.include_obfuscation",
             "metadata",
-            "parallel_tool_calls",
             "prompt_cache_key",
             "prompt_cache_retention",
             "safety_identifier",
             "service_tier",
             "store",
             "user",
+            "parallel_tool_calls",
         ];
     });
 }
@@ -155,15 +153,9 @@ fn values_that_ask_for_what_happens_anyway_are_taken() {
 #[test]
 fn parameters_that_would_change_the_answer_and_are_not_served_are_refused_by_name() {
     let refused = json!({
-        "tools": [{"type": "function", "function": {"name": "f"}}],
-        "tool_choice": "auto",
         "functions": [{"name": "f"}],
         "function_call": {"name": "f"},
-        "response_format": {"type": "json_object"},
-        "logprobs": true,
-        "top_logprobs": 3,
         "logit_bias": {"50256": -100},
-        "n": 2,
         "modalities": ["text", "audio"],
         "audio": {"voice": "alloy", "format": "wav"},
         "prediction": {"type": "content", "content": "x"},
@@ -194,7 +186,11 @@ fn wrong_values_are_refused_with_the_name_that_the_client_used() {
         (message(json!("Hi")), "messages[0]"),
         (message(json!({"content": "Hi"})), "messages[0].role"),
         (message(json!({"role": "bard", "content": "Hi"})), "messages[0].role"),
-        (message(json!({"role": "tool", "content": "Hi"})), "messages[0].role"),
+        (message(json!({"role": "tool", "content": "Hi"})), "messages[0].tool_call_id"),
+        (
+            message(json!({"role": "user", "content": "Hi", "tool_calls": [call()]})),
+            "messages[0].tool_calls",
+        ),
         (message(json!({"role": "user"})), "messages[0].content"),
         (message(json!({"role": "user", "content": 3})), "messages[0].content"),
         (message(json!({"role": "user", "content": "Hi", "name": "x"})), "messages[0].name"),
@@ -206,9 +202,30 @@ fn wrong_values_are_refused_with_the_name_that_the_client_used() {
         (part(json!({"text": "Hi"})), "messages[0].content[0].type"),
         (part(json!({"type": "text"})), "messages[0].content[0].text"),
         (
-            part(json!({"type": "image_url", "image_url": {"url": "data:,"}})),
-            "messages[0].content[0].type",
+            part(json!({"type": "image_url", "image_url": {"url": "http://x/a.png"}})),
+            "messages[0].content[0].image_url.url",
         ),
+        (
+            part(json!({"type": "image_url", "image_url": {"url": "data:text/plain;base64,QQ=="}})),
+            "messages[0].content[0].image_url.url",
+        ),
+        (part(json!({"type": "image_url"})), "messages[0].content[0].image_url"),
+        (part(json!({"type": "input_audio"})), "messages[0].content[0].type"),
+        (json!({"n": 0}), "n"),
+        (json!({"n": 17}), "n"),
+        (json!({"top_logprobs": 3}), "top_logprobs"),
+        (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
+        (json!({"tools": [{"type": "retrieval"}]}), "tools[0].type"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "a b"}}]}),
+            "tools[0].function.name",
+        ),
+        (json!({"tool_choice": "required"}), "tool_choice"),
+        (
+            json!({"tools": [tool()], "tool_choice": {"type": "function", "function": {"name": "g"}}}),
+            "tool_choice",
+        ),
+        (json!({"response_format": {"type": "yaml"}}), "response_format.type"),
         (part(json!({"type": "text", "text": "Hi", "x": 1})), "messages[0].content[0].x"),
         (json!({"max_tokens": 0}), "max_tokens"),
         (json!({"max_completion_tokens": 0}), "max_completion_tokens"),
@@ -247,22 +264,22 @@ fn wrong_values_are_refused_with_the_name_that_the_client_used() {
 #[test]
 fn headers_set_class_and_deadline() {
     let headers =
-        ChatHeaders { priority: Some("batch"), deadline_ms: Some("1500"), session_id: None };
+        RequestHeaders { priority: Some("batch"), deadline_ms: Some("1500"), session_id: None };
     let request = parse_chat(&body(&json!({})), &headers).unwrap();
     assert_eq!((request.task.priority, request.task.deadline_ms), (Priority::Batch, Some(1500)));
-    let headers = ChatHeaders { priority: Some("interactive"), ..ChatHeaders::default() };
+    let headers = RequestHeaders { priority: Some("interactive"), ..RequestHeaders::default() };
     let request = parse_chat(&body(&json!({})), &headers).unwrap();
     assert_eq!((request.task.priority, request.task.deadline_ms), (Priority::Interactive, None));
 }
 
 #[test]
 fn headers_that_are_not_taken_are_refused() {
-    let none = ChatHeaders::default();
+    let none = RequestHeaders::default();
     let cases = [
-        (ChatHeaders { priority: Some("vip"), ..none }, "X-Priority"),
-        (ChatHeaders { deadline_ms: Some("soon"), ..none }, "X-Deadline-Ms"),
-        (ChatHeaders { deadline_ms: Some("0"), ..none }, "X-Deadline-Ms"),
-        (ChatHeaders { session_id: Some("s"), ..none }, "X-Session-Id"),
+        (RequestHeaders { priority: Some("vip"), ..none }, "X-Priority"),
+        (RequestHeaders { deadline_ms: Some("soon"), ..none }, "X-Deadline-Ms"),
+        (RequestHeaders { deadline_ms: Some("0"), ..none }, "X-Deadline-Ms"),
+        (RequestHeaders { session_id: Some("s"), ..none }, "X-Session-Id"),
     ];
     for (headers, param) in cases {
         check_refused(parse_chat(&body(&json!({})), &headers), param);
@@ -272,11 +289,11 @@ fn headers_that_are_not_taken_are_refused() {
 /// Verifies: ORCH-243
 #[test]
 fn text_that_is_no_json_object_is_400() {
-    let problem = parse_chat(b"{\"model\": ", &ChatHeaders::default()).unwrap_err();
+    let problem = parse_chat(b"{\"model\": ", &RequestHeaders::default()).unwrap_err();
     let native = problem.error_body("c-1");
     assert_eq!(native.code, ErrorCode::MalformedJson);
     assert_eq!(facade_error(&native, None).status, 400);
-    let problem = parse_chat(b"[1]", &ChatHeaders::default()).unwrap_err();
+    let problem = parse_chat(b"[1]", &RequestHeaders::default()).unwrap_err();
     let error = facade_error(&problem.error_body("c-1"), None);
     assert_eq!((error.status, error.body.error.param), (400, None));
 }
@@ -285,4 +302,124 @@ fn text_that_is_no_json_object_is_400() {
 #[test]
 fn only_a_repeatable_request_outlives_its_connection() {
     assert_eq!((reattach_ms(false), reattach_ms(true)), (0, 30_000));
+}
+
+fn tool() -> Value {
+    json!({"type": "function", "function": {"name": "f", "parameters": {"z": 1, "a": [null, 1.5, "x"]}}})
+}
+
+fn call() -> Value {
+    json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}})
+}
+
+/// Verifies: ORCH-244
+#[test]
+fn what_engines_may_serve_is_carried() {
+    let request = parse(&json!({
+        "tools": [tool()],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "parallel_tool_calls": false,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "strict": true}},
+        "logprobs": true,
+        "top_logprobs": 2,
+        "n": 3,
+    }))
+    .unwrap();
+    let output = request.task.output();
+    assert_eq!((output.choices(), output.logprobs), (3, Some(2)));
+    assert_eq!(output.parallel_tool_calls, Some(false));
+    assert_eq!(output.tools[0].function.name, "f");
+    assert!(matches!(output.tool_choice, Some(ToolChoice::Named(_))));
+    assert!(matches!(output.response_format, Some(ResponseFormat::JsonSchema { .. })));
+    assert!(output.is_constrained());
+}
+
+/// Verifies: ORCH-244
+#[test]
+fn a_schema_keeps_the_order_of_its_keys() {
+    let body = r#"{"model": "m", "messages": [{"role": "user", "content": "x"}],
+        "tools": [{"type": "function", "function": {"name": "f",
+            "parameters": {"z": {"y": -1, "b": []}, "a": [null, true, "\u00e9\n", {}]}}}]}"#;
+    let request = parse_chat(body.as_bytes(), &RequestHeaders::default()).unwrap();
+    let parameters = request.task.tools[0].function.parameters.as_ref().unwrap();
+    let expected = "{\"z\":{\"y\":-1,\"b\":[]},\"a\":[null,true,\"\u{e9}\\n\",{}]}";
+    assert_eq!(parameters.as_json(), expected);
+}
+
+/// Verifies: ORCH-244
+#[test]
+fn conversations_with_tools_and_images_are_taken() {
+    let image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K", "detail": "low"}});
+    let request = parse(&json!({"messages": [
+        {"role": "user", "content": [{"type": "text", "text": "see"}, image]},
+        {"role": "assistant", "content": null, "tool_calls": [call()]},
+        {"role": "tool", "tool_call_id": "c1", "content": "42"},
+    ]}))
+    .unwrap();
+    assert_eq!(request.task.images(), 1);
+    assert!(request.task.has_tool_messages());
+    let messages = request.task.messages.unwrap();
+    assert_eq!(messages[1].content, Content::Absent);
+    assert_eq!(messages[2].tool_call_id.as_deref(), Some("c1"));
+}
+
+/// Verifies: ORCH-241, ORCH-244
+#[test]
+fn a_plain_completion_is_a_task_with_a_prompt() {
+    let parse = |more: Value| {
+        let mut body = json!({"model": "m", "prompt": "once"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        parse_completion(body.to_string().as_bytes(), &RequestHeaders::default())
+    };
+    let request =
+        parse(json!({"logprobs": 2, "n": 2, "stop": "x", "seed": 4, "user": "me"})).unwrap();
+    let task = &request.task;
+    assert_eq!((task.prompt.as_deref(), task.max_tokens), (Some("once"), Some(16)));
+    assert_eq!((task.logprobs, task.n, task.sampling.seed), (Some(2), Some(2), Some(4)));
+    assert_eq!(request.options.ignored, ["user"]);
+    assert_eq!(parse(json!({"prompt": ["one"]})).unwrap().task.prompt.as_deref(), Some("one"));
+    let neutral = json!({"echo": false, "suffix": null, "best_of": 1, "n": 1, "logit_bias": {}});
+    assert_eq!(parse(neutral).unwrap().task.n, None);
+    let refused = [
+        (json!({"prompt": null}), "prompt"),
+        (json!({"prompt": ["a", "b"]}), "prompt"),
+        (json!({"prompt": [1, 2]}), "prompt"),
+        (json!({"echo": true}), "echo"),
+        (json!({"suffix": "end"}), "suffix"),
+        (json!({"best_of": 2}), "best_of"),
+        (json!({"logprobs": 6}), "logprobs"),
+        (json!({"max_tokens": 0}), "max_tokens"),
+        (json!({"messages": []}), "messages"),
+        (json!({"tools": [tool()]}), "tools"),
+    ];
+    for (more, param) in refused {
+        check_refused(parse(more), param);
+    }
+}
+
+/// Verifies: ORCH-241, ORCH-248
+#[test]
+fn an_embedding_request_is_a_task_with_inputs() {
+    let parse =
+        |body: Value| parse_embeddings(body.to_string().as_bytes(), &RequestHeaders::default());
+    let request = parse(json!({"model": "m", "input": ["a", "b"], "encoding_format": "base64"}));
+    let request = request.unwrap();
+    assert_eq!(request.encoding, EmbeddingEncoding::Base64);
+    assert_eq!(request.task.inputs, Some(vec!["a".to_owned(), "b".to_owned()]));
+    let one = parse(json!({"model": "m", "input": "a", "user": "me"})).unwrap();
+    assert_eq!((one.encoding, one.task.inputs.unwrap().len()), (EmbeddingEncoding::Float, 1));
+    assert_eq!(one.ignored, ["user"]);
+    let refused = [
+        (json!({"model": "m"}), "input"),
+        (json!({"model": "m", "input": []}), "input"),
+        (json!({"model": "m", "input": [""]}), "input[0]"),
+        (json!({"model": "m", "input": [[1, 2]]}), "input"),
+        (json!({"model": "m", "input": "a", "encoding_format": "hex"}), "encoding_format"),
+        (json!({"model": "m", "input": "a", "dimensions": 3}), "dimensions"),
+        (json!({"input": "a"}), "model"),
+    ];
+    for (body, param) in refused {
+        let wrong = parse(body).unwrap_err().error_body("c");
+        assert_eq!(facade_error(&wrong, None).body.error.param.as_deref(), Some(param));
+    }
 }

@@ -1,6 +1,5 @@
 use api_types::{
-    Content, Determinism, ErrorCode, MessageRequest, SamplingRequest, TaskRequest, TaskState,
-    Workload,
+    Determinism, ErrorCode, MessageRequest, SamplingRequest, TaskRequest, TaskState, Workload,
 };
 use orchestrator::{Bucket, PoolFacts, PoolState, RateLimits, Refusal, Submission};
 
@@ -186,7 +185,11 @@ async fn a_strict_task_needs_a_strict_pool() {
 #[tokio::test]
 async fn what_the_build_does_not_serve_is_refused_by_name() {
     let house = House::with([Engine::new("a")]).await;
-    let embedding = TaskRequest { workload: Workload::Embedding, ..prompt("hello") };
+    let embedding = TaskRequest {
+        workload: Workload::Embedding,
+        inputs: Some(vec!["hello".to_owned()]),
+        ..TaskRequest::default()
+    };
     assert_eq!(refused(&house, embedding).await.field.as_deref(), Some("workload"));
     assert_eq!(refused(&house, TaskRequest::default()).await.field.as_deref(), Some("prompt"));
     assert_eq!(refused(&house, prompt("")).await.field.as_deref(), Some("prompt"));
@@ -197,10 +200,7 @@ async fn what_the_build_does_not_serve_is_refused_by_name() {
 async fn a_conversation_is_rendered_once_before_it_needs_a_slot() {
     let house = House::with([Engine::new("a")]).await;
     let talk = |role: &str| TaskRequest {
-        messages: Some(vec![MessageRequest {
-            role: role.to_owned(),
-            content: Content::Text("hello".to_owned()),
-        }]),
+        messages: Some(vec![MessageRequest::text(role, "hello")]),
         ..TaskRequest::default()
     };
     assert_eq!(refused(&house, talk("clown")).await.field.as_deref(), Some("messages"));
@@ -313,4 +313,19 @@ async fn prompts_are_counted_in_tokens_and_replays_are_not() {
     house.try_submit(keyed("third", 500)).await.unwrap_err();
     house.clock.jump(100_000);
     house.try_submit(keyed("third", 500)).await.unwrap();
+}
+
+/// Verifies: ORCH-244
+#[tokio::test]
+async fn a_task_runs_only_where_its_features_are() {
+    let mut able = Engine::new("b");
+    able.features.output.choices = true;
+    let house = House::with([Engine::new("a"), able]).await;
+    for _ in 0..4 {
+        let request =
+            TaskRequest { prompt: Some("hello".to_owned()), n: Some(2), ..TaskRequest::default() };
+        let task = house.submit(request).await;
+        house.story(task).await;
+    }
+    assert_eq!((house.engine(0).seen().len(), house.engine(1).seen().len()), (0, 4));
 }

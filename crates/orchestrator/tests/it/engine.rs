@@ -7,9 +7,8 @@ use std::{
 };
 
 use adapter_host::{
-    AdapterError, Attempt, AttemptId, Channel, EngineAdapter, EngineEvent, EngineModel,
-    EngineStream, Features, Finish, FinishReason, Input, Output, Props, ReplicaKey,
-    SamplingSupport,
+    AdapterError, Attempt, AttemptId, EngineAdapter, EngineEvent, EngineModel, EngineStream,
+    Features, Finish, FinishReason, Input, Output, Props, ReplicaKey, SamplingSupport,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -282,9 +281,10 @@ impl Generation {
         let mut answer = match &attempt.input {
             Input::Tokens(ids) => ids.iter().map(|id| u8::try_from(*id).unwrap()).collect(),
             Input::Text(text) => text.as_bytes().to_vec(),
-            Input::Messages(messages) => {
-                messages.iter().flat_map(|message| message.content.bytes()).collect::<Vec<u8>>()
-            }
+            Input::Messages(messages) => messages
+                .iter()
+                .flat_map(|message| message.content.text().into_bytes())
+                .collect::<Vec<u8>>(),
         };
         if act == Act::Lie {
             answer = b"something else".to_vec();
@@ -325,6 +325,7 @@ impl Generation {
         if from >= self.answer.len() {
             return Ok(EngineEvent::Finished(Finish {
                 reason: if self.is_cut { FinishReason::Length } else { FinishReason::Stop },
+                further: Vec::new(),
                 prompt_tokens: None,
                 output_tokens: None,
             }));
@@ -338,13 +339,11 @@ impl Generation {
         let to = self.answer.len().min(from + TOKEN_BYTES);
         let id = FIRST_ID + u32::try_from(self.index).unwrap();
         self.index += 1;
-        Ok(EngineEvent::Output(Output {
-            choice: 0,
-            channel: Channel::Content,
-            id: self.engine.tells_ids.then_some(id),
-            tokens: self.engine.counts.then_some(1),
-            bytes: Bytes::copy_from_slice(&self.answer[from..to]),
-        }))
+        Ok(EngineEvent::Output(Output::text(
+            self.engine.tells_ids.then_some(id),
+            self.engine.counts.then_some(1),
+            Bytes::copy_from_slice(&self.answer[from..to]),
+        )))
     }
 }
 

@@ -90,7 +90,7 @@ impl PromptMeter for Bytewise {
                 if messages.iter().any(|message| message.role == "clown") {
                     return Err(PromptRefusal::Refused("no clowns".to_owned()));
                 }
-                messages.iter().map(|message| message.content.as_str()).collect()
+                messages.iter().map(|message| message.content.text()).collect()
             }
         };
         Ok(Some(text.bytes().map(u32::from).collect()))

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use api_types::{Content, MessageRequest, TaskState};
+use api_types::{MessageRequest, TaskState};
 use camino_tempfile::tempdir;
 use orchestrator::{Journal, JournalError, Record};
 use tokio::task::JoinSet;
@@ -42,7 +42,7 @@ async fn texts_of_all_scripts_and_sizes_survive() {
     let mut spec = spec(&large);
     spec.client_ref = Some("🦀/1".to_owned());
     spec.metadata.insert("ключ".to_owned(), "значение\u{0}".to_owned());
-    let message = MessageRequest { role: "user".to_owned(), content: Content::Text(large.clone()) };
+    let message = MessageRequest::text("user", large.clone());
     spec.messages = Some(vec![message]);
     let mut row = queued(1);
     row.identity = "café".into();

@@ -21,12 +21,14 @@ use tokio::{
 use crate::request_log::Entry;
 
 /// Exit status of an engine that was told to die.
-const DEATH: i32 = 70;
+pub(crate) const DEATH: i32 = 70;
 const HUGE_LINE_BYTES: usize = 2 << 20;
 
 /// What is sent, and how.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// Number of the request.
+    pub(crate) id: u64,
     pub(crate) script: Script,
     /// Length of the answer after `max_tokens`.
     pub(crate) tokens: u32,
@@ -37,7 +39,16 @@ pub(crate) struct Answer {
     pub(crate) fault: Option<Fault>,
     pub(crate) rate: f64,
     pub(crate) split_bytes: usize,
+    /// Answers, all with the same tokens, sent in turns.
+    pub(crate) choices: u32,
+    pub(crate) has_logprobs: bool,
+    /// The tool that is called with the tokens as its arguments.
+    pub(crate) tool: Option<String>,
+    pub(crate) reasoning_tokens: u32,
 }
+
+/// Where the text of a token stands in the frame of its chunk.
+const PLACE: &str = "@text@";
 
 impl Answer {
     /// The response of a request that does not stream.
@@ -56,13 +67,17 @@ impl Answer {
     }
 
     fn finish_reason(&self) -> &'static str {
-        if self.tokens < self.script.tokens() { "length" } else { "stop" }
+        match &self.tool {
+            _ if self.tokens < self.script.tokens() => "length",
+            Some(_) => "tool_calls",
+            None => "stop",
+        }
     }
 
     fn usage(&self) -> Value {
         json!({
-            "prompt_tokens": self.prompt_tokens, "completion_tokens": self.tokens,
-            "total_tokens": self.prompt_tokens + self.tokens,
+            "prompt_tokens": self.prompt_tokens, "completion_tokens": self.tokens * self.choices,
+            "total_tokens": self.prompt_tokens + self.tokens * self.choices,
         })
     }
 
@@ -79,7 +94,6 @@ impl Answer {
 
     /// What comes before and after the text in the chunk of a token: most of a chunk never changes.
     fn chunk_around_text(&self) -> (Bytes, Bytes) {
-        const PLACE: &str = "@text@";
         let choice = if self.is_chat {
             json!({"index": 0, "delta": {"content": PLACE}, "finish_reason": null})
         } else {
@@ -91,21 +105,79 @@ impl Answer {
         (before.to_owned().into(), after.to_owned().into())
     }
 
+    /// Whether all tokens have chunks of one frame.
+    fn is_plain(&self) -> bool {
+        self.choices == 1 && !self.has_logprobs && self.tool.is_none() && self.reasoning_tokens == 0
+    }
+
+    /// The chunks of a token, one for each answer.
+    fn token_chunks(&self, index: u32) -> String {
+        let text = self.script.token(index);
+        let choices = (0..self.choices).map(|choice| {
+            let mut of_choice = json!({"index": choice, "finish_reason": null});
+            if !self.is_chat {
+                of_choice["text"] = text.into();
+            } else if self.tool.is_some() {
+                let call = json!({"index": 0, "function": {"arguments": text}});
+                of_choice["delta"] = json!({"tool_calls": [call]});
+            } else if index < self.reasoning_tokens {
+                of_choice["delta"] = json!({"reasoning_content": text});
+            } else {
+                of_choice["delta"] = json!({"content": text});
+            }
+            if self.has_logprobs {
+                of_choice["logprobs"] = self.logprobs(index, text);
+            }
+            self.chunk(&json!([of_choice]), &Value::Null)
+        });
+        choices.collect()
+    }
+
+    /// Token i has the log probability -i / 8.
+    fn logprobs(&self, index: u32, text: &str) -> Value {
+        let logprob = -f64::from(index) / 8.0;
+        if self.is_chat {
+            let other = json!({"token": "else", "logprob": logprob - 1.0, "bytes": null});
+            let bytes = text.as_bytes();
+            json!({"content": [{"token": text, "logprob": logprob, "bytes": bytes, "top_logprobs": [other]}]})
+        } else {
+            json!({
+                "tokens": [text], "token_logprobs": [logprob], "text_offset": [0],
+                "top_logprobs": [{"else": logprob - 1.0}],
+            })
+        }
+    }
+
     fn head(&self) -> String {
         if !self.is_chat {
             return String::new();
         }
-        let choice = json!({"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null});
-        self.chunk(&json!([choice]), &Value::Null)
+        let mut delta = json!({"role": "assistant", "content": ""});
+        if let Some(name) = &self.tool {
+            // As everywhere: engines make the ids of calls up, no two answers have the same.
+            let id = format!("call-{}", self.id);
+            let function = json!({"name": name, "arguments": ""});
+            delta["tool_calls"] =
+                json!([{"index": 0, "id": id, "type": "function", "function": function}]);
+        }
+        let choices = (0..self.choices).map(|choice| {
+            let of_choice = json!({"index": choice, "delta": delta, "finish_reason": null});
+            self.chunk(&json!([of_choice]), &Value::Null)
+        });
+        choices.collect()
     }
 
     fn tail(&self) -> String {
-        let choice = if self.is_chat {
-            json!({"index": 0, "delta": {}, "finish_reason": self.finish_reason()})
-        } else {
-            json!({"index": 0, "text": "", "finish_reason": self.finish_reason()})
-        };
-        let mut tail = self.chunk(&json!([choice]), &Value::Null);
+        let choices = (0..self.choices).map(|choice| {
+            let mut of_choice = json!({"index": choice, "finish_reason": self.finish_reason()});
+            if self.is_chat {
+                of_choice["delta"] = json!({});
+            } else {
+                of_choice["text"] = "".into();
+            }
+            self.chunk(&json!([of_choice]), &Value::Null)
+        });
+        let mut tail: String = choices.collect();
         if self.includes_usage {
             tail += &self.chunk(&json!([]), &self.usage());
         }
@@ -243,11 +315,15 @@ impl TokenBody {
     }
 
     fn put_token(&mut self) {
-        self.outbox.put_slice(&self.around_text.0);
-        let text = self.answer.script.token(self.next_token);
-        serde_json::to_writer((&mut self.outbox).writer(), text)
-            .expect("a buffer takes everything");
-        self.outbox.put_slice(&self.around_text.1);
+        if self.answer.is_plain() {
+            self.outbox.put_slice(&self.around_text.0);
+            let text = self.answer.script.token(self.next_token);
+            serde_json::to_writer((&mut self.outbox).writer(), text)
+                .expect("a buffer takes everything");
+            self.outbox.put_slice(&self.around_text.1);
+        } else {
+            self.outbox.put_slice(self.answer.token_chunks(self.next_token).as_bytes());
+        }
         self.next_token += 1;
         self.counters.count_token(&mut self.entry);
     }

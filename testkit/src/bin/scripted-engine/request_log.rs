@@ -60,6 +60,10 @@ impl RequestLog {
 }
 
 impl Entry {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(crate) fn count_token(&mut self) {
         self.tokens += 1;
     }

@@ -8,13 +8,13 @@ use hyper::{
     header::{self, HeaderMap},
 };
 use serde_json::{Value, json};
-use testkit::{Directives, Script};
+use testkit::{Directives, FaultKind, Script};
 use tokio::sync::Semaphore;
 
 use crate::{
-    answer::{Answer, Counters, TokenBody},
+    answer::{Answer, Counters, DEATH, TokenBody},
     options::Options,
-    request::{Request, fields_for_log},
+    request::{EmbeddingRequest, Request, fields_for_log},
     request_log::RequestLog,
 };
 
@@ -56,6 +56,7 @@ impl Server {
             (&Method::GET, "/v1/models") => json_response(StatusCode::OK, &self.models()),
             (&Method::POST, "/v1/chat/completions") => self.generate(request, &path, true).await,
             (&Method::POST, "/v1/completions") => self.generate(request, &path, false).await,
+            (&Method::POST, "/v1/embeddings") => self.embed(request, &path).await,
             _ => self.refuse(&path, &Refusal::new(404, "not_found", "no such path")),
         })
     }
@@ -95,7 +96,9 @@ impl Server {
             if self.options.directives { Directives::read(&prompt) } else { Directives::default() };
         let script = Script::new(&prompt, &directives);
         let prompt_tokens = u32::try_from(prompt.split_whitespace().count()).unwrap_or(u32::MAX);
-        if let Some(refusal) = self.refusal(&request, &directives, prompt_tokens) {
+        if let Some(refusal) =
+            self.refusal(&request.model, request.max_tokens(), &directives, prompt_tokens)
+        {
             return self.refuse(path, &refusal);
         }
 
@@ -104,6 +107,7 @@ impl Server {
             Arc::clone(&self.slots).acquire_owned().await.expect("the slots are never closed");
         tokio::time::sleep(Duration::from_millis(directives.prefill_ms)).await;
         let answer = Answer {
+            id: entry.id(),
             script,
             tokens: script.tokens().min(request.max_tokens().unwrap_or(u32::MAX)),
             prompt_tokens,
@@ -113,6 +117,10 @@ impl Server {
             fault: directives.fault,
             rate: self.options.rate,
             split_bytes: self.options.split_bytes.unwrap_or(usize::MAX).max(1),
+            choices: request.choices(),
+            has_logprobs: request.wants_logprobs(),
+            tool: request.tool().filter(|_| directives.call_tool).map(str::to_owned),
+            reasoning_tokens: directives.reasoning_tokens,
         };
         if !request.stream {
             let seconds =
@@ -131,9 +139,58 @@ impl Server {
             .expect("a valid head")
     }
 
+    /// Each text becomes the numbers of its first bytes, `dimensions` of them; the directives of the first
+    /// text count.
+    async fn embed(&self, request: hyper::Request<Incoming>, path: &str) -> Response<Body> {
+        let headers = headers_for_log(request.headers());
+        let Ok(body) = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await else {
+            return self
+                .refuse(path, &Refusal::new(400, "invalid_request", "the body cannot be read"));
+        };
+        let body = body.to_bytes();
+        let request: EmbeddingRequest = match serde_json::from_slice(&body) {
+            Ok(request) => request,
+            Err(error) => {
+                return self
+                    .refuse(path, &Refusal::new(400, "invalid_request", &error.to_string()));
+            }
+        };
+        let first = request.input.first().map_or("", String::as_str);
+        let directives =
+            if self.options.directives { Directives::read(first) } else { Directives::default() };
+        let words = request.input.iter().map(|text| text.split_whitespace().count());
+        let tokens = u32::try_from(words.sum::<usize>()).unwrap_or(u32::MAX);
+        if let Some(refusal) = self.refusal(&request.model, None, &directives, tokens) {
+            return self.refuse(path, &refusal);
+        }
+        let mut entry = self.log.start(path, &headers, &fields_for_log(&body).into());
+        let _slot =
+            Arc::clone(&self.slots).acquire_owned().await.expect("the slots are never closed");
+        tokio::time::sleep(Duration::from_millis(directives.prefill_ms)).await;
+        match directives.fault.map(|fault| fault.kind) {
+            Some(FaultKind::Die) => std::process::exit(DEATH),
+            Some(FaultKind::Stall) => std::future::pending().await,
+            Some(_) | None => {}
+        }
+        let dimensions = directives.tokens.unwrap_or(4);
+        let data = (0..).zip(&request.input).map(|(index, text): (usize, &String)| {
+            let bytes = text.bytes().chain(std::iter::repeat(0));
+            let count = usize::try_from(dimensions).expect("a length");
+            let numbers: Vec<f32> = bytes.map(|byte| f32::from(byte) / 8.0).take(count).collect();
+            json!({"object": "embedding", "index": index, "embedding": numbers})
+        });
+        let answer = json!({
+            "object": "list", "model": request.model, "data": data.collect::<Vec<_>>(),
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        });
+        entry.end();
+        json_response(StatusCode::OK, &answer)
+    }
+
     fn refusal(
         &self,
-        request: &Request,
+        model: &str,
+        max_tokens: Option<u32>,
         directives: &Directives,
         prompt_tokens: u32,
     ) -> Option<Refusal> {
@@ -145,11 +202,11 @@ impl Server {
             let refusal = Refusal::new(status, "directed", &text);
             return Some(Refusal { retry_after_s: directives.retry_after_s, ..refusal });
         }
-        if !self.options.models.contains(&request.model) {
-            let text = format!("The model `{}` does not exist.", request.model);
+        if !self.options.models.iter().any(|known| known == model) {
+            let text = format!("The model `{model}` does not exist.");
             return Some(Refusal::new(404, "model_not_found", &text));
         }
-        let needed = prompt_tokens.saturating_add(request.max_tokens().unwrap_or(0));
+        let needed = prompt_tokens.saturating_add(max_tokens.unwrap_or(0));
         (needed > self.options.ctx).then(|| {
             let ctx = self.options.ctx;
             let text = format!(
