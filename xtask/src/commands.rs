@@ -3,13 +3,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use xtask::{Bindings, LayerMap, Metadata, RanTests, Requirements, StatusFile};
+use serde_json::Value;
+use xtask::{Bindings, LayerMap, Metadata, RanTests, Requirements, StatusFile, reference};
 
 use crate::process;
 
 const SCHEMA: &str = "contracts/generated/config.schema.json";
 const METRICS: &str = "contracts/generated/metrics.json";
 const OPENAPI: &str = "contracts/generated/openapi-orchestratord.json";
+const API_PAGE: &str = "docs/reference/api.md";
+const CONFIGURATION_PAGE: &str = "docs/reference/configuration.md";
+const ERRORS_PAGE: &str = "docs/reference/errors.md";
+const METRICS_PAGE: &str = "docs/reference/metrics.md";
 
 /// `cargo xtask layers`
 pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
@@ -27,22 +32,29 @@ pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
 pub(crate) fn contracts(root: &Utf8Path, check: bool) -> Result<()> {
     let schema = xtask::canonical_json(&config_schema::json_schema());
     let metrics = xtask::canonical_json(&orchestrator_metrics::list());
-    let stale = [
-        bring_up_to_date(root, METRICS, &metrics, check)?,
-        bring_up_to_date(root, SCHEMA, &schema, check)?,
-        bring_up_to_date(root, OPENAPI, &openapi(root)?, check)?,
+    let openapi = xtask::canonical_json(&openapi(root)?);
+    // The pages are made from the canonical texts, so that their order is the same everywhere.
+    let document = |text: &str| serde_json::from_str(text).expect("it was written just above");
+    let pages = [
+        (API_PAGE, reference::api(&document(&openapi))),
+        (CONFIGURATION_PAGE, reference::configuration(&document(&schema))),
+        (ERRORS_PAGE, reference::errors(&document(&openapi))),
+        (METRICS_PAGE, reference::metrics(&document(&metrics))),
     ];
-    let stale: Vec<String> = stale.into_iter().flatten().map(str::to_owned).collect();
+    let files = [(METRICS, metrics), (SCHEMA, schema), (OPENAPI, openapi)];
+    let mut stale = Vec::new();
+    for (name, wanted) in files.into_iter().chain(pages) {
+        stale.extend(bring_up_to_date(root, name, &wanted, check)?.map(str::to_owned));
+    }
     fail_on(&stale, "files that are not what the types say; run `cargo xtask contracts` and commit")
 }
 
 /// The document as the daemon itself prints it. It is built where the caller's cargo builds.
-fn openapi(root: &Utf8Path) -> Result<String> {
+fn openapi(root: &Utf8Path) -> Result<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let arguments = ["run", "--quiet", "--package", "orchestratord", "--", "openapi"];
     let printed = process::output(Command::new(cargo).args(arguments).current_dir(root))?;
-    let document = serde_json::from_str(&printed).context("the daemon printed no JSON")?;
-    Ok(xtask::canonical_json(&document))
+    serde_json::from_str(&printed).context("the daemon printed no JSON")
 }
 
 /// Writes what is wanted, or names the file that differs.

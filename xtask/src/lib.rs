@@ -6,6 +6,7 @@
 mod canonical_json;
 mod layers;
 mod metadata;
+pub mod reference;
 pub mod sources;
 mod specs;
 

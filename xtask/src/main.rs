@@ -29,7 +29,7 @@ struct Arguments {
 enum Command {
     /// Everything that must pass before a change lands; calls setup first.
     Ci,
-    /// Write the generated contracts under contracts/generated/.
+    /// Write the contracts under contracts/generated/ and the pages under docs/reference/.
     Contracts {
         /// Fail when a checked-in file differs, and write nothing.
         #[arg(long)]

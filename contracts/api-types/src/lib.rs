@@ -6,6 +6,7 @@
 
 mod catalog;
 mod error;
+mod error_guide;
 mod event;
 mod json_object;
 mod models;
@@ -24,6 +25,7 @@ pub use catalog::{
     SignatureView,
 };
 pub use error::{ErrorBody, ErrorCode};
+pub use error_guide::ErrorGuide;
 pub use event::{
     Alternative, EndEvent, EventKind, MetricsEvent, StartedEvent, TokenEvent, TokenLogprob,
     ToolDelta,

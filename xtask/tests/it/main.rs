@@ -11,6 +11,8 @@ mod layers;
 #[cfg(test)]
 mod ran_tests;
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod requirements;
 #[cfg(test)]
 mod specs_check;
