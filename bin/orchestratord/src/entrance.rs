@@ -39,8 +39,7 @@ impl Entrance {
     fn read(config: &Config) -> anyhow::Result<Self> {
         let gate = Gate::new(tokens::access(&config.auth)?);
         http_edge::check_bind(config.server.addr, config.auth.is_required())?;
-        let tls = with_tls_files(&config.tls, |files| Ok(ServerTls::new(files)?))?;
-        Ok(Self { gate, tls })
+        Ok(Self { gate, tls: tls(&config.tls)? })
     }
 
     /// Reads tokens and certificates again, and lets them hold without a connection being dropped. Where one
@@ -70,6 +69,14 @@ impl Entrance {
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
+}
+
+/// What TLS is spoken with; nothing where none is.
+///
+/// # Errors
+/// A file that cannot be used, with its key.
+pub(crate) fn tls(tls: &Tls) -> anyhow::Result<Option<ServerTls>> {
+    with_tls_files(tls, |files| Ok(ServerTls::new(files)?))
 }
 
 fn with_tls_files<T>(

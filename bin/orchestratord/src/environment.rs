@@ -1,6 +1,6 @@
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use config_schema::{Config, ConfigFile};
+use config_schema::{Config, ConfigFile, Loaded, Problem};
 use model_provisioner::{PipConfig, PipSources};
 
 use crate::cli::Cli;
@@ -14,6 +14,17 @@ pub(crate) struct Environment {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct WrongConfig(String);
+
+impl WrongConfig {
+    pub(crate) fn new(problems: &[Problem]) -> Self {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Self(lines.join("\n"))
+    }
+
+    fn unread(path: &Utf8Path, error: &std::io::Error) -> Self {
+        Self(format!("cannot read the configuration {path}: {error}"))
+    }
+}
 
 impl Environment {
     pub(crate) fn read() -> Self {
@@ -30,7 +41,7 @@ impl Environment {
     }
 
     /// Defaults, file, environment and flags, in rising precedence.
-    pub(crate) fn config(&self, cli: &Cli) -> anyhow::Result<Config> {
+    pub(crate) fn load(&self, cli: &Cli) -> anyhow::Result<Loaded> {
         let file = self.config_file(cli)?;
         let file = file.as_ref().map(|(path, text)| ConfigFile { name: path.as_str(), text });
         let mut flags = Vec::new();
@@ -43,16 +54,14 @@ impl Environment {
         let own =
             |(name, _): &&(String, String)| name.starts_with("ORCHD_") && name != "ORCHD_CONFIG";
         let variables: Vec<(String, String)> = self.variables.iter().filter(own).cloned().collect();
-        config_schema::load(file, &variables, &flags).map_err(|problems| {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            WrongConfig(lines.join("\n")).into()
-        })
+        config_schema::load_with_origins(file, &variables, &flags)
+            .map_err(|problems| WrongConfig::new(&problems).into())
     }
 
     fn config_file(&self, cli: &Cli) -> anyhow::Result<Option<(Utf8PathBuf, String)>> {
         if let Some(path) = &cli.config {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the configuration {path}"))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| WrongConfig::unread(path, &error))?;
             return Ok(Some((path.clone(), text)));
         }
         let Some(folder) = self.folder("XDG_CONFIG_HOME", ".config") else { return Ok(None) };
@@ -60,9 +69,7 @@ impl Environment {
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Some((path, text))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => {
-                Err(error).with_context(|| format!("cannot read the configuration {path}"))
-            }
+            Err(error) => Err(WrongConfig::unread(&path, &error).into()),
         }
     }
 

@@ -25,7 +25,7 @@ impl Hangup {
             if self.0.recv().await.is_none() {
                 std::future::pending::<()>().await; // no signal will come any more
             }
-            let reloaded = environment.config(cli).and_then(|config| entrance.reload(&config));
+            let reloaded = environment.load(cli).and_then(|loaded| entrance.reload(&loaded.config));
             match reloaded {
                 Ok(()) => {
                     tracing::info!(event = "reloaded", "tokens and certificates were read again")

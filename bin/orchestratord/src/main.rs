@@ -9,6 +9,7 @@ mod catalog_problem;
 mod catalog_view;
 mod catalog_work;
 mod cli;
+mod config_command;
 mod daemon;
 mod descriptors;
 mod embedded_pool;
@@ -23,6 +24,7 @@ mod models;
 mod openai_pool;
 mod openapi;
 mod page;
+mod preflight;
 mod progress_line;
 mod provisioning;
 mod query;
@@ -64,6 +66,9 @@ fn complain(error: &anyhow::Error) {
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
     match &cli.command {
+        Some(Command::Config(command)) => {
+            config_command::run(command, cli, &Environment::read(), print)
+        }
         Some(Command::Openapi) => print(openapi::text()),
         Some(Command::Backup { dir }) => print(&backup::back_up(&data_dir(cli)?, dir)?),
         Some(Command::Restore { dir }) => print(&backup::restore(dir, &data_dir(cli)?)?),
@@ -89,7 +94,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn serve(cli: &Cli) -> anyhow::Result<()> {
     let environment = Environment::read();
-    let config = environment.config(cli)?;
+    let config = environment.load(cli)?.config;
     logging::start(&config.log);
     rustls::crypto::ring::default_provider()
         .install_default()

@@ -31,6 +31,15 @@ pub(crate) fn provisioner(
     Ok(Provisioner::new(config, catalog))
 }
 
+/// Checks what [`provisioner`] needs of the configuration and the machine, and keeps nothing of it.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn check(environment: &Environment, config: &Config) -> anyhow::Result<()> {
+    let pip = environment.pip_config()?;
+    policy(environment, config, &pip).map(drop)
+}
+
 /// The configured roots. A model that the configuration itself names by its path is meant, so the folder
 /// it lies in is a root as well.
 fn model_roots(config: &Config) -> Vec<Utf8PathBuf> {

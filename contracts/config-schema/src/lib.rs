@@ -15,6 +15,7 @@
 mod auth;
 mod choice;
 mod config;
+mod effective;
 mod load;
 mod model;
 mod overlay;
@@ -30,7 +31,8 @@ mod tree;
 
 pub use auth::{Auth, Token, TokenScope};
 pub use config::{Config, Profile};
-pub use load::{ConfigFile, load};
+pub use effective::Loaded;
+pub use load::{ConfigFile, load, load_with_origins};
 pub use model::Model;
 pub use pool::{
     CandlePool, EngineKind, OpenAiPool, Pool, PoolFeature, PoolWorkload, SamplingDialect,

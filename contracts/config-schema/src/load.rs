@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Config, Problem,
+    Config, Loaded, Problem,
     overlay::{apply_environment, apply_flags},
     reader::Reader,
     tree::{Table, read_toml},
@@ -27,6 +27,18 @@ pub fn load(
     environment: &[(String, String)],
     flags: &[(&str, String)],
 ) -> Result<Config, Vec<Problem>> {
+    load_with_origins(file, environment, flags).map(|loaded| loaded.config)
+}
+
+/// As [`load`], and keeps where each value comes from.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_origins(
+    file: Option<ConfigFile<'_>>,
+    environment: &[(String, String)],
+    flags: &[(&str, String)],
+) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut root = file
         .map_or_else(Table::new, |file| read_toml(&Arc::from(file.name), file.text, &mut problems));
@@ -34,7 +46,7 @@ pub fn load(
     apply_flags(&mut root, flags, &mut problems);
     let config = Reader::root(&root, &mut problems).read_all(Config::read);
     if problems.is_empty() {
-        return Ok(config);
+        return Ok(Loaded::new(config, root));
     }
     problems.sort();
     problems.dedup();

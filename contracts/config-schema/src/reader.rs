@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A key as TOML wants it in a path.
-fn quoted(key: &str) -> String {
+pub(crate) fn quoted(key: &str) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if !key.is_empty() && key.bytes().all(is_bare) { key.to_owned() } else { format!("{key:?}") }
 }

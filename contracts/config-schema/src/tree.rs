@@ -49,7 +49,7 @@ impl Value {
 }
 
 /// The text without what stands between `//` and the last `@` after it.
-fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     match (text.find("//"), text.rfind('@')) {
         (Some(slashes), Some(at)) if slashes + 2 < at => {
             format!("{}***{}", &text[..slashes + 2], &text[at..])

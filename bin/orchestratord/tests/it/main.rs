@@ -18,6 +18,8 @@ mod catalog_states;
 #[cfg(test)]
 mod choke_point;
 #[cfg(test)]
+mod config_command;
+#[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod daemon;

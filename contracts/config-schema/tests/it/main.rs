@@ -1,6 +1,8 @@
 #[cfg(test)]
 mod defaults;
 #[cfg(test)]
+mod effective;
+#[cfg(test)]
 mod pools_and_models;
 #[cfg(test)]
 mod precedence;
