@@ -31,6 +31,7 @@ use crate::{
     models::Models,
     openai_pool, provisioning, routes,
     scrape::Scrape,
+    service_manager::ServiceManager,
     signals::Signals,
     state::AppState,
 };
@@ -49,6 +50,7 @@ pub(crate) async fn run(
     environment: &Environment,
     config: Config,
 ) -> anyhow::Result<()> {
+    let manager = Arc::new(ServiceManager::find(environment)?);
     let entrance = Entrance::open(&config)?;
     let mut signals = Signals::new()?;
     let mut hangup = Hangup::new()?;
@@ -160,15 +162,19 @@ pub(crate) async fn run(
     };
     announce(&format!("orchestratord listens on {url}"));
     tracing::info!(event = "listening", addr = %addr, data_dir = %data_dir);
+    manager.ready();
+    let watched = Arc::clone(&manager);
+    background.spawn(async move { watched.keep_alive().await });
     let serving = http_edge::serve(listener, routes::router(state), edge, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = orchestrator.failed();
     tokio::select! {
         _drained = &mut serving => {}
-        never = hangup.reload(cli, environment, &entrance) => match never {},
+        never = hangup.reload(cli, environment, &entrance, &manager, &config) => match never {},
         () = signals.next() => {
             tracing::info!(event = "stopping", "told to end");
             let drain = Duration::from_millis(config.server.drain_deadline_ms);
+            manager.stopping(drain);
             let ending = async {
                 orchestrator.shut_down(drain).await;
                 stop.cancel();

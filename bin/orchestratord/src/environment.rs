@@ -118,6 +118,18 @@ impl Environment {
         self.get("SSL_CERT_FILE").map(Utf8PathBuf::from)
     }
 
+    /// Where the service manager listens.
+    pub(crate) fn notify_socket(&self) -> Option<&str> {
+        self.get("NOTIFY_SOCKET")
+    }
+
+    /// Time within which the service manager wants to hear from this process, in microseconds.
+    pub(crate) fn watchdog_usec(&self, process: u32) -> Option<u64> {
+        let is_ours = self.get("WATCHDOG_PID").is_none_or(|pid| pid.parse() == Ok(process));
+        let wanted = self.get("WATCHDOG_USEC")?.parse().ok().filter(|usec| *usec > 0);
+        wanted.filter(|_| is_ours)
+    }
+
     /// The proxy that this machine's programs use for `https`.
     pub(crate) fn proxy(&self) -> Option<&str> {
         self.get("https_proxy").or_else(|| self.get("HTTPS_PROXY"))

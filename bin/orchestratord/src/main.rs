@@ -30,6 +30,7 @@ mod provisioning;
 mod query;
 mod routes;
 mod scrape;
+mod service_manager;
 mod signals;
 mod state;
 mod tokens;

@@ -37,6 +37,7 @@ pub(crate) fn provisioner(
 /// What is wrong.
 pub(crate) fn check(environment: &Environment, config: &Config) -> anyhow::Result<()> {
     let pip = environment.pip_config()?;
+    hub(config)?;
     policy(environment, config, &pip).map(drop)
 }
 

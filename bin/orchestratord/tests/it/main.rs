@@ -64,6 +64,8 @@ mod package_index;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod service_manager;
+#[cfg(test)]
 mod starter;
 #[cfg(test)]
 mod starting;
