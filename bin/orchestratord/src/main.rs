@@ -80,7 +80,7 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
 /// Where the daemon of this configuration keeps everything.
 fn data_dir(cli: &Cli) -> anyhow::Result<camino::Utf8PathBuf> {
     let environment = Environment::read();
-    let config = environment.config(cli)?;
+    let config = environment.load(cli)?.config;
     environment.data_dir(&config)
 }
 
