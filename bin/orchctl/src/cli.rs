@@ -1,5 +1,6 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 /// Works with a running orchestratord: hands prompts in, shows tasks, follows them, cancels them.
 #[derive(Debug, Parser)]
@@ -62,6 +63,27 @@ pub(crate) enum Command {
     },
     /// Show how the daemon is: readiness, models, pools, queues.
     Status,
+    /// Talk with a model: each line of the input is a turn, answered while it is written.
+    ///
+    /// Goes on by itself when the connection breaks or the daemon restarts. Ctrl-C stops an answer and cancels
+    /// its task; pressed once more, `/quit` or the end of the input leaves. `/help` shows what else there is.
+    Chat {
+        /// Model to ask, by alias or id; else the daemon's default model.
+        #[arg(long, value_name = "MODEL")]
+        model: Option<String>,
+    },
+    /// Print a script with which a shell completes commands and options.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Print the manual page, or write a page per command.
+    Man {
+        /// Folder to write the pages into.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<Utf8PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

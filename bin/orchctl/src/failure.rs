@@ -38,6 +38,12 @@ pub(crate) enum Failure {
     NoSuchTask { text: String, searched: usize },
     #[error("`{text}` may be {}; give more of the id", candidates.join(" or "))]
     ManyTasks { text: String, candidates: Vec<String> },
+    #[error("cannot write the manual into {dir}; name a folder that can be written")]
+    ManPages {
+        dir: Utf8PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("interrupted")]
     Interrupted,
     /// Whoever read the output went away.
@@ -70,9 +76,21 @@ impl Failure {
                 | ClientError::TooLong { .. }
                 | ClientError::Stream { .. } => 5,
             },
-            Self::Output(_) | Self::Signals(_) => 5,
+            Self::Output(_) | Self::Signals(_) | Self::ManPages { .. } => 5,
             Self::Interrupted => 130,
         }
+    }
+
+    /// Whether something else may be asked after it.
+    pub(crate) fn leaves_a_next_try(&self) -> bool {
+        matches!(
+            self,
+            Self::Client(_)
+                | Self::LostSight { .. }
+                | Self::TaskFailed { .. }
+                | Self::TaskCanceled { .. }
+                | Self::Request(_)
+        )
     }
 
     fn body(&self) -> Option<&ErrorBody> {

@@ -1,5 +1,6 @@
 //! Command line of the orchestrator.
 
+mod answer;
 mod cli;
 mod commands;
 mod failure;
@@ -39,6 +40,12 @@ fn main() -> ExitCode {
 }
 
 async fn perform(cli: Cli) -> Result<(), Failure> {
+    let mut output = Output::new(cli.json);
+    match &cli.command {
+        Command::Completions { shell } => return commands::completions(*shell, &mut output).await,
+        Command::Man { dir } => return commands::man(dir.as_deref(), &mut output).await,
+        _ => {}
+    }
     let mut config = ClientConfig::new(cli.url);
     if let Some(path) = &cli.token_file {
         let text = std::fs::read_to_string(path)
@@ -46,7 +53,6 @@ async fn perform(cli: Cli) -> Result<(), Failure> {
         config.token = Some(Token::new(&text));
     }
     let client = Client::new(config)?;
-    let mut output = Output::new(cli.json);
     match cli.command {
         Command::Run(args) => commands::run(&client, *args, &mut output).await,
         Command::Ps(args) => commands::ps(&client, &args, &mut output).await,
@@ -56,5 +62,7 @@ async fn perform(cli: Cli) -> Result<(), Failure> {
         }
         Command::Cancel { task } => commands::cancel(&client, &task, &mut output).await,
         Command::Status => commands::status(&client, &mut output).await,
+        Command::Chat { model } => commands::chat(&client, model, &mut output).await,
+        Command::Completions { .. } | Command::Man { .. } => unreachable!("done without a daemon"),
     }
 }

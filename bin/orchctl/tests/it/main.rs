@@ -7,11 +7,15 @@ mod canned_daemon;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod papers;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod running;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod talking;
 #[cfg(test)]
 #[expect(dead_code, reason = "the client's tests use all of it")]
 #[path = "../../../../crates/client/tests/it/wire.rs"]
