@@ -16,7 +16,7 @@ pub enum CleanupWhen {
     Always,
 }
 
-type Callback = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub(crate) type Callback = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// Callbacks in the order of registration.
 #[derive(Default)]

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cleanup::{self, CleanupStack, CleanupWhen};
 use crate::finding::CriticOutput;
 use crate::input::RunInput;
+use crate::status::Status;
 
 /// What one attempt of a critic may see and do. Clones are cheap and share everything.
 ///
@@ -34,6 +35,8 @@ pub(crate) struct AttemptShared {
     pub(crate) critic: Arc<str>,
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
+    /// What a fallback stands in for.
+    pub(crate) failure: Option<Status>,
     pub(crate) cancelled: AtomicBool,
     pub(crate) token: OnceLock<CancellationToken>,
     pub(crate) cleanups: CleanupStack,
@@ -81,6 +84,7 @@ impl CriticContext {
             critic: "critic".into(),
             attempt: 1,
             deadline: Instant::now() + Duration::from_secs(10),
+            failure: None,
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
             cleanups: CleanupStack::default(),
@@ -116,6 +120,12 @@ impl CriticContext {
         cleanup::run_all(self.shared.cleanups.take(was_cancelled), limit).await
     }
 
+    /// The same context as a fallback sees it, after the critic itself ended so. For the tests of fallbacks.
+    #[must_use]
+    pub fn with_failure(self, status: Status) -> Self {
+        self.changed(|shared| shared.failure = Some(status))
+    }
+
     /// A fresh context with one thing changed; the token and the cleanups stay behind.
     fn changed(self, change: impl FnOnce(&mut AttemptShared)) -> Self {
         let old = &self.shared;
@@ -125,6 +135,7 @@ impl CriticContext {
             critic: Arc::clone(&old.critic),
             attempt: old.attempt,
             deadline: old.deadline,
+            failure: old.failure.clone(),
             cancelled: AtomicBool::new(old.is_cancelled()),
             token: OnceLock::new(),
             cleanups: CleanupStack::default(),
@@ -179,6 +190,12 @@ impl CriticContext {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.shared.attempt
+    }
+
+    /// In a fallback, how the critic itself ended; `None` in a critic.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Status> {
+        self.shared.failure.as_ref()
     }
 
     /// When this attempt is out of time: the nearest of the attempt's, critic's, stage's and run's deadlines.

@@ -1,4 +1,16 @@
 //! Tests of critic-executor through its public interface.
 
 #[cfg(test)]
+mod gates;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod records;
+#[cfg(test)]
+mod resources;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod support;
+#[cfg(test)]
 mod values;

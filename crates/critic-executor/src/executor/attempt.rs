@@ -1,0 +1,209 @@
+//! One attempt of a critic, wherever it runs, and everything that it holds.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::shared::{Event, ExecShared, RunShared};
+use crate::admission::breaker::BreakerSignal;
+use crate::admission::{Permit, Release};
+use crate::catch::{PanicMessage, catch, catch_poll, catch_unwind};
+use crate::cleanup;
+use crate::context::{AttemptShared, CriticContext};
+use crate::critic::Critic;
+use crate::error::{CriticError, ErrorKind};
+use crate::finding::CriticOutput;
+use crate::money::MicroDollars;
+use crate::plan::ExecutionPlan;
+use crate::status::OutputProblem;
+
+type CriticResult = Result<Result<CriticOutput, CriticError>, PanicMessage>;
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub(crate) enum AttemptResult {
+    Answer { output: Arc<CriticOutput>, warnings: Vec<OutputProblem> },
+    Failed { kind: ErrorKind, message: Arc<str> },
+    Invalid { errors: Vec<OutputProblem> },
+}
+
+impl AttemptResult {
+    fn signal(&self) -> BreakerSignal {
+        match self {
+            Self::Answer { .. } => BreakerSignal::Success,
+            Self::Failed { kind: ErrorKind::Transient | ErrorKind::Panic, .. } => {
+                BreakerSignal::Failure
+            }
+            Self::Failed { .. } | Self::Invalid { .. } => BreakerSignal::Neutral,
+        }
+    }
+}
+
+/// Owns what an attempt holds. Whichever way it goes, its drop gives everything back, once.
+pub(crate) struct AttemptGuard {
+    pub(crate) exec: Arc<ExecShared>,
+    pub(crate) run: Arc<RunShared>,
+    pub(crate) plan: ExecutionPlan,
+    pub(crate) critic: u32,
+    pub(crate) epoch: u32,
+    /// A fallback holds none.
+    pub(crate) permit: Option<Permit>,
+    pub(crate) deadline_ns: u64,
+    pub(crate) estimate: MicroDollars,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) shared: Arc<AttemptShared>,
+}
+
+/// Who settles an attempt: its own end or the run's decision to stop it, whichever comes first.
+#[derive(Debug, Default)]
+pub(crate) struct Claim {
+    is_taken: AtomicBool,
+    is_detached: AtomicBool,
+}
+
+impl Claim {
+    /// True for the first who asks.
+    pub(crate) fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::SeqCst)
+    }
+
+    /// Notes that the admission counts the attempt as detached.
+    pub(crate) fn detach(&self) {
+        self.is_detached.store(true, Ordering::SeqCst);
+    }
+}
+
+impl AttemptGuard {
+    /// Hands in the result, if it is in time.
+    fn finish(mut self, result: CriticResult) {
+        let now_ns = self.exec.now_ns();
+        if now_ns >= self.deadline_ns || !self.claim.take() {
+            self.exec.counters.late_results.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let (result, cost) = self.judge(result);
+        let cost = cost.unwrap_or(self.estimate);
+        let signal = result.signal();
+        if let Some(permit) = self.permit.take() {
+            let release = Release { permit, was_detached: false };
+            self.exec.with_core(|core, now_ns| {
+                core.admission.settle(&permit, cost, signal, now_ns);
+                if core.admission.release(&release, now_ns) {
+                    core.free_slot(permit.run);
+                }
+            });
+        }
+        self.run.push(Event::Completed {
+            critic: self.critic,
+            epoch: self.epoch,
+            result,
+            cost,
+            at_ns: now_ns,
+        });
+    }
+
+    /// Validates an output; foreign code may panic here too.
+    fn judge(&self, result: CriticResult) -> (AttemptResult, Option<MicroDollars>) {
+        let failed =
+            |kind, message: &str| AttemptResult::Failed { kind, message: Arc::from(message) };
+        match result {
+            Err(panic) => (failed(ErrorKind::Panic, &panic.0), None),
+            Ok(Err(error)) if error.kind() == ErrorKind::Invalid => {
+                let errors = vec![OutputProblem::new("", error.message())];
+                (AttemptResult::Invalid { errors }, error.cost())
+            }
+            Ok(Err(error)) => (failed(error.kind(), error.message()), error.cost()),
+            Ok(Ok(output)) => {
+                let cost = output.cost;
+                let node = self.plan.inner.node(self.critic);
+                let limits = &self.plan.inner.settings.output_limits;
+                match catch(|| node.judge_output(&output, &self.shared.run.input, limits)) {
+                    Err(panic) => (failed(ErrorKind::Panic, &panic.0), cost),
+                    Ok(Err(errors)) => (AttemptResult::Invalid { errors }, cost),
+                    Ok(Ok(warnings)) => {
+                        (AttemptResult::Answer { output: Arc::new(output), warnings }, cost)
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for AttemptGuard {
+    fn drop(&mut self) {
+        let is_unsettled = self.claim.take();
+        let callbacks = self.shared.cleanups.take(is_unsettled || self.shared.is_cancelled());
+        if let Some(permit) = self.permit.take() {
+            let was_detached = self.claim.is_detached.load(Ordering::SeqCst);
+            let estimate = self.estimate;
+            self.exec.with_core(|core, now_ns| {
+                if is_unsettled {
+                    core.admission.settle(&permit, estimate, BreakerSignal::Neutral, now_ns);
+                }
+                if core.admission.release(&Release { permit, was_detached }, now_ns) {
+                    core.free_slot(permit.run);
+                }
+            });
+        }
+        if !callbacks.is_empty() {
+            self.exec.run_cleanups(callbacks, &self.run.handle);
+        }
+    }
+}
+
+/// Calls a critic.
+pub(crate) async fn attempt(guard: AttemptGuard, critic: Arc<dyn Critic>) {
+    let context = CriticContext::new(Arc::clone(&guard.shared));
+    let result = catch_unwind(async { critic.evaluate(&context).await }).await;
+    drop(context);
+    guard.finish(result);
+}
+
+/// Calls a critic on the blocking pool, which is occupied only while the critic's code runs. A call that cannot be
+/// stopped keeps the guard, and with it the permits, until it returns.
+pub(crate) async fn blocking_attempt(guard: AttemptGuard, critic: Arc<dyn Critic>) {
+    let context = CriticContext::new(Arc::clone(&guard.shared));
+    let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
+        Box::pin(async move { critic.evaluate(&context).await });
+    let mut guard = guard;
+    let woken = Arc::new(Woken(Notify::new()));
+    loop {
+        let waker = Waker::from(Arc::clone(&woken));
+        let polled = tokio::task::spawn_blocking(move || {
+            let answer = catch_poll(call.as_mut(), &mut Context::from_waker(&waker));
+            (guard, call, answer)
+        });
+        // The closure never panics, so an error means that the runtime is going away, and takes the guard along.
+        let Ok((same_guard, same_call, answer)) = polled.await else { return };
+        (guard, call) = (same_guard, same_call);
+        match answer {
+            Poll::Ready(result) => return guard.finish(result),
+            Poll::Pending => woken.0.notified().await,
+        }
+    }
+}
+
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// Gives stopped attempts the grace to end, then drops them.
+pub(crate) async fn reap(attempts: Vec<JoinHandle<()>>, grace: std::time::Duration) {
+    let deadline = tokio::time::Instant::now() + grace;
+    for mut attempt in attempts {
+        if tokio::time::timeout_at(deadline, &mut attempt).await.is_err() {
+            attempt.abort();
+        }
+    }
+}
+
+pub(crate) type Callbacks = Vec<cleanup::Callback>;
