@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; also when the reader of the output went away
-  1    `run`: the task failed, expired or was canceled
+  1    `run`, `chat`: the task failed, expired or was canceled; `doctor`: there are findings
   2    wrong usage
   3    the daemon cannot be reached
   4    the daemon refused
@@ -63,6 +63,17 @@ pub(crate) enum Command {
     },
     /// Show how the daemon is: readiness, models, pools, queues.
     Status,
+    /// Explain a task in sentences: what it waits for, what was tried, what to do.
+    Why {
+        /// A task's id, or the start or end of one.
+        task: String,
+    },
+    /// Check the daemon and, where it runs here, this machine, and say what to do.
+    Doctor {
+        /// Folder where the daemon keeps everything; else where it does unless told otherwise.
+        #[arg(long, env = "ORCHD_DATA_DIR", value_name = "DIR")]
+        data_dir: Option<Utf8PathBuf>,
+    },
     /// Talk with a model: each line of the input is a turn, answered while it is written.
     ///
     /// Goes on by itself when the connection breaks or the daemon restarts. Ctrl-C stops an answer and cancels

@@ -1,17 +1,21 @@
 mod cancel;
 mod chat;
+mod doctor;
 mod events;
 mod papers;
 mod ps;
 mod run;
 mod show;
 mod status;
+mod why;
 
 pub(crate) use cancel::cancel;
 pub(crate) use chat::chat;
+pub(crate) use doctor::doctor;
 pub(crate) use events::events;
 pub(crate) use papers::{completions, man};
 pub(crate) use ps::ps;
 pub(crate) use run::run;
 pub(crate) use show::show;
 pub(crate) use status::status;
+pub(crate) use why::why;

@@ -44,6 +44,9 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    /// `doctor` said what they are.
+    #[error("there are {findings} findings")]
+    Findings { findings: usize },
     #[error("interrupted")]
     Interrupted,
     /// Whoever read the output went away.
@@ -59,7 +62,7 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::TaskFailed { .. } | Self::TaskCanceled { .. } => 1,
+            Self::TaskFailed { .. } | Self::TaskCanceled { .. } | Self::Findings { .. } => 1,
             Self::TokenFile { .. }
             | Self::Prompt(_)
             | Self::Request(_)
@@ -104,7 +107,8 @@ impl Failure {
     /// Says on the standard error what went wrong, the whole chain, and gives the exit code.
     #[expect(clippy::print_stderr, reason = "the one place where errors are told")]
     pub(crate) fn report(&self, as_json: bool) -> ExitCode {
-        let is_silent = matches!(self, Self::Interrupted | Self::OutputClosed);
+        let is_silent =
+            matches!(self, Self::Interrupted | Self::OutputClosed | Self::Findings { .. });
         if !is_silent && as_json {
             let exit_code = self.exit_code();
             eprintln!(

@@ -52,6 +52,10 @@ async fn perform(cli: Cli) -> Result<(), Failure> {
             .map_err(|source| Failure::TokenFile { path: path.clone(), source })?;
         config.token = Some(Token::new(&text));
     }
+    if let Command::Doctor { .. } = cli.command {
+        // It tells at once what it meets, and waits for nothing to get better.
+        (config.answer_timeout_ms, config.reach_ms, config.patience_ms) = (5_000, 500, 500);
+    }
     let client = Client::new(config)?;
     match cli.command {
         Command::Run(args) => commands::run(&client, *args, &mut output).await,
@@ -62,6 +66,10 @@ async fn perform(cli: Cli) -> Result<(), Failure> {
         }
         Command::Cancel { task } => commands::cancel(&client, &task, &mut output).await,
         Command::Status => commands::status(&client, &mut output).await,
+        Command::Why { task } => commands::why(&client, &task, &mut output).await,
+        Command::Doctor { data_dir } => {
+            commands::doctor(&client, data_dir.as_deref(), &mut output).await
+        }
         Command::Chat { model } => commands::chat(&client, model, &mut output).await,
         Command::Completions { .. } | Command::Man { .. } => unreachable!("done without a daemon"),
     }

@@ -54,7 +54,8 @@ pub(crate) fn waiting(metrics: &MetricsEvent) -> Option<String> {
     }
 }
 
-fn preparing(step: &PreparationStep) -> String {
+/// What a step of preparation does, and how far it is.
+pub(crate) fn preparing(step: &PreparationStep) -> String {
     let what = match step.kind.as_str() {
         "engine_provision" => "getting the engine ready",
         "model_fetch" => "fetching the model",

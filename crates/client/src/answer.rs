@@ -1,7 +1,9 @@
+use std::time::SystemTime;
+
 use api_types::ErrorBody;
 use reqwest::{
     Response, StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{DATE, HeaderMap, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
 
@@ -38,6 +40,11 @@ impl Answer {
     pub(crate) fn read<T: DeserializeOwned>(&self, request: &str) -> Result<T, ClientError> {
         serde_json::from_slice(&self.body)
             .map_err(|source| ClientError::Unreadable { request: request.to_owned(), source })
+    }
+
+    /// When it was made, by the daemon's clock.
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
     }
 
     pub(crate) fn is_replay(&self) -> bool {

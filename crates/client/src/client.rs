@@ -1,9 +1,10 @@
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use api_types::{CancelAnswer, Page, ReadyView, StatusView, TaskAccepted, TaskRequest, TaskView};
@@ -161,6 +162,34 @@ impl Client {
     /// [`ClientError`].
     pub async fn status(&self) -> Result<StatusView, ClientError> {
         self.get(self.url(&["v2", "status"])).await
+    }
+
+    /// The daemon's clock, to the second; `None` where its answers do not tell.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn clock(&self) -> Result<Option<SystemTime>, ClientError> {
+        let call = Call::get(self.url(&["healthz"]));
+        Ok(self.call(&call, StatusCode::is_success).await?.date())
+    }
+
+    /// Host and port of the daemon.
+    ///
+    /// # Panics
+    /// Never: addresses without them are refused when the client is made.
+    #[must_use]
+    pub fn address(&self) -> (&str, u16) {
+        let url = &self.inner.base_url;
+        let host = url.host_str().expect("an address has a host");
+        let port = url.port_or_known_default().expect("http and https have ports");
+        (host.trim_matches(['[', ']']), port)
+    }
+
+    /// Whether the daemon is sought on this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let (host, _port) = self.address();
+        host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
     }
 
     /// Whether the daemon takes work. One that does not is an answer, not an error.

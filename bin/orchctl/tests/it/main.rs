@@ -5,6 +5,10 @@
 #[path = "../../../../crates/client/tests/it/canned_daemon.rs"]
 mod canned_daemon;
 #[cfg(test)]
+mod examining;
+#[cfg(test)]
+mod explaining;
+#[cfg(test)]
 mod failing;
 #[cfg(test)]
 mod papers;

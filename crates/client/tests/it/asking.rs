@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use api_types::TaskState;
 use client::{ClientError, TaskQuery};
 use serde_json::json;
@@ -92,4 +94,16 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
     .await;
     let endless = client(&daemon).status().await.unwrap_err();
     assert!(matches!(endless, ClientError::TooLong { .. }), "{endless}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_daemons_clock_is_the_date_of_its_answer() {
+    let date = "Date: Thu, 01 Jan 1970 00:01:00 GMT";
+    let daemon = CannedDaemon::start(move |_| reply("200 OK", &[date], &json!({}))).await;
+    let clock = client(&daemon).clock().await.unwrap().unwrap();
+    assert_eq!(clock.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(), 60);
+    assert_eq!(daemon.asked()[0].line, "GET /healthz");
+
+    let daemon = CannedDaemon::start(|_| reply("200 OK", &[], &json!({}))).await;
+    assert_eq!(client(&daemon).clock().await.unwrap(), None);
 }

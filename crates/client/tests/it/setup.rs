@@ -53,3 +53,17 @@ fn a_token_with_a_line_end_inside_is_refused() {
         ClientConfig { token: Some(Token::new("a\nb")), ..ClientConfig::new("http://127.0.0.1:1") };
     assert!(matches!(Client::new(config), Err(ClientError::Token)));
 }
+
+#[test]
+fn an_address_tells_whether_the_daemon_is_on_this_machine() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let check = |url: &str, host: &str, port: u16, is_local: bool| {
+        let client = Client::new(ClientConfig::new(url)).unwrap();
+        assert_eq!((client.address(), client.is_local()), ((host, port), is_local), "{url}");
+    };
+    check("http://localhost:8080", "localhost", 8080, true);
+    check("http://127.0.0.2/llm", "127.0.0.2", 80, true);
+    check("http://[::1]:9", "::1", 9, true);
+    check("http://10.0.0.1:8080", "10.0.0.1", 8080, false);
+    check("http://llm.example", "llm.example", 80, false);
+}

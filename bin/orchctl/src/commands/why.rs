@@ -1,0 +1,237 @@
+use api_types::{ErrorBody, ErrorCode, StatusView, StepStatus, TaskState, TaskView};
+use client::{Client, ClientError, TaskQuery};
+use serde::Serialize;
+
+use crate::{
+    failure::Failure,
+    output::{Output, without_control},
+    progress_note::preparing,
+    task_name::task_id,
+};
+
+/// Tasks of a queue that are looked at.
+const QUEUE_PAGE: u32 = 500;
+/// Tasks ahead that are named.
+const AHEAD_NAMED_MAX: usize = 5;
+
+/// What a task's story is told from.
+#[derive(Serialize)]
+struct Facts {
+    task: TaskView,
+    /// Tasks of the same model that are ahead in its queue, the next one first.
+    ahead: Vec<TaskView>,
+    /// The daemon at a glance; none where the token may not see it.
+    status: Option<StatusView>,
+}
+
+/// `orchctl why`: what is or was with a task, in sentences.
+pub(crate) async fn why(client: &Client, task: &str, output: &mut Output) -> Result<(), Failure> {
+    let task = client.task(&task_id(client, task).await?, false).await?;
+    let is_live = !task.status.is_terminal();
+    let ahead = match task.queue_position {
+        Some(1..) if is_live => ahead(client, &task).await?,
+        _ => Vec::new(),
+    };
+    let status = if is_live { status(client).await? } else { None };
+    let facts = Facts { task, ahead, status };
+    if output.as_json {
+        return output.write_json(&facts).await;
+    }
+    output.write(&without_control(&story(&facts))).await
+}
+
+async fn ahead(client: &Client, task: &TaskView) -> Result<Vec<TaskView>, Failure> {
+    let query = TaskQuery {
+        status: Some(TaskState::Queued),
+        limit: Some(QUEUE_PAGE),
+        ..TaskQuery::default()
+    };
+    let mut ahead = client.tasks(&query).await?.items;
+    ahead.retain(|other| {
+        other.model_id == task.model_id
+            && other.task_id != task.task_id
+            && other.queue_position.is_some_and(|position| Some(position) < task.queue_position)
+    });
+    ahead.sort_by_key(|other| other.queue_position);
+    Ok(ahead)
+}
+
+async fn status(client: &Client) -> Result<Option<StatusView>, ClientError> {
+    match client.status().await {
+        Ok(status) => Ok(Some(status)),
+        // A client's token shows its tasks, not the daemon.
+        Err(ClientError::Refused { status: 401 | 403, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn story(facts: &Facts) -> String {
+    let task = &facts.task;
+    let mut lines = vec![standing(task), admission(task)];
+    if !task.status.is_terminal() {
+        lines.extend(place(facts));
+        lines.extend(preparation(task));
+        lines.extend(facts.status.iter().flat_map(|status| surroundings(task, status)));
+    }
+    lines.extend(attempts(task));
+    lines.extend(deadline(task));
+    if let Some(error) = &task.error {
+        lines.push(format!("The error: {} ({}).", error.message, error.code.name()));
+        lines.push(format!("What to do: {}.", advice(error)));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn standing(task: &TaskView) -> String {
+    let ended = task.ended_at.as_deref().unwrap_or("an unknown time");
+    let state = match task.status {
+        TaskState::Queued => format!("waits in the queue since {}", task.admitted_at),
+        TaskState::Preparing => {
+            format!("waits, since {}, until its model is ready", task.admitted_at)
+        }
+        TaskState::Running => match &task.started_at {
+            Some(started) => format!("runs since {started}"),
+            None => "runs".to_owned(),
+        },
+        TaskState::Succeeded => format!("succeeded at {ended}"),
+        TaskState::Failed => format!("failed at {ended}"),
+        TaskState::Canceled => format!("was canceled at {ended}"),
+        TaskState::Expired => format!("expired at {ended}"),
+        TaskState::Evicted => format!("was dropped from the queue at {ended}"),
+    };
+    match task.usage.tokens_out {
+        Some(tokens @ 1..) => {
+            format!("Task {} {state}; it has {}.", task.task_id, count(tokens, "token"))
+        }
+        _ => format!("Task {} {state}.", task.task_id),
+    }
+}
+
+fn admission(task: &TaskView) -> String {
+    let class = match task.priority {
+        api_types::Priority::Interactive => "an interactive",
+        api_types::Priority::Batch => "a batch",
+    };
+    format!(
+        "It was admitted at {} as {class} task for model {} ({}).",
+        task.admitted_at, task.model_ref, task.model_id
+    )
+}
+
+/// The place in the queue.
+fn place(facts: &Facts) -> Option<String> {
+    let position = facts.task.queue_position?;
+    if position == 0 {
+        return Some("It is next in its queue.".to_owned());
+    }
+    let named = facts.ahead.iter().take(AHEAD_NAMED_MAX).map(|task| task.task_id.as_str());
+    let named: Vec<&str> = named.collect();
+    let head = format!("Ahead of it in its queue: {}", count(position, "task"));
+    Some(match named.as_slice() {
+        [] => format!("{head}."),
+        _ => format!("{head}, the next ones {}.", named.join(", ")),
+    })
+}
+
+fn preparation(task: &TaskView) -> Option<String> {
+    let steps = task.preparation.steps.iter().filter(|step| step.status != StepStatus::Completed);
+    let steps: Vec<String> = steps
+        .map(|step| {
+            let state = match step.status {
+                StepStatus::Pending => "has not begun",
+                StepStatus::Running => "goes on",
+                StepStatus::Completed => "is done",
+                StepStatus::Failed => "failed",
+            };
+            format!("{} ({state})", preparing(step).trim_end_matches('…'))
+        })
+        .collect();
+    (!steps.is_empty()).then(|| format!("It waits for this: {}.", steps.join("; ")))
+}
+
+/// What the daemon says about the model's pools and queue.
+fn surroundings(task: &TaskView, status: &StatusView) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !status.ready {
+        lines.push(format!("The daemon is not ready: {}.", status.failing.join(", ")));
+    }
+    if let Some(queue) = status.queue.iter().find(|queue| queue.model_id == task.model_id) {
+        lines.push(format!(
+            "Of its model's tasks, {} run, and {} interactive and {} batch ones wait.",
+            queue.running, queue.interactive, queue.batch
+        ));
+    }
+    let model = status.models.iter().find(|model| model.id == task.model_id);
+    let serves = |pool: &str| model.is_some_and(|model| model.pools.iter().any(|id| id == pool));
+    for pool in status.pools.iter().filter(|pool| serves(&pool.pool_id)) {
+        let slots = format!("{} of {} slots free", pool.slots_free, pool.slots_total);
+        let problem = pool.last_error.as_ref().map(|error| format!("; its problem: {error}"));
+        lines.push(format!(
+            "Pool {}, which may serve it, is {}, {slots}{}.",
+            pool.pool_id,
+            pool.state,
+            problem.unwrap_or_default()
+        ));
+    }
+    lines
+}
+
+fn attempts(task: &TaskView) -> impl Iterator<Item = String> {
+    task.attempts.iter().zip(1..).map(|(attempt, number)| {
+        let became = match attempt.outcome.as_deref() {
+            None => "goes on",
+            Some("completed") => "was completed",
+            Some("canceled") => "was canceled",
+            Some("expired") => "ran out of time",
+            Some("refused") => "ended because the engine refused the task",
+            Some("lost") => "ended because the worker, or the way to it, was lost",
+            Some("mismatch") => {
+                "ended because what was generated again differed from what was shown"
+            }
+            Some("interrupted") => "was cut off by an end of the daemon",
+            Some(other) => other,
+        };
+        let until = attempt.ended_at.as_ref().map(|ended| format!(" until {ended}"));
+        format!(
+            "Attempt {number}, on replica {} of pool {} ({} {}) from {}{}, {became} after {}.",
+            attempt.replica_id,
+            attempt.pool_id,
+            attempt.engine,
+            attempt.engine_version,
+            attempt.started_at,
+            until.unwrap_or_default(),
+            count(attempt.tokens, "token"),
+        )
+    })
+}
+
+fn deadline(task: &TaskView) -> Option<String> {
+    let deadline = task.deadline_at.as_ref()?;
+    Some(match task.status.is_terminal() {
+        true => format!("Its deadline was {deadline}."),
+        false => format!("It expires if it has not ended by {deadline}."),
+    })
+}
+
+/// What helps against an error that ended a task.
+fn advice(error: &ErrorBody) -> &'static str {
+    match error.code {
+        ErrorCode::DeadlineExceeded => "hand it in with a longer deadline, or when less is waiting",
+        ErrorCode::QueueTimeout => {
+            "hand it in when less is waiting, add slots, or raise queue.queue_max_ms"
+        }
+        ErrorCode::QueueFullDropLru => "hand it in again when less is waiting",
+        ErrorCode::ContextExceeded => "shorten the prompt, or ask a model with a longer context",
+        ErrorCode::StorageFull => "make room on the data directory's disk, and hand it in again",
+        ErrorCode::WorkerReset | ErrorCode::ReplicaExhausted | ErrorCode::DecodeTimeout => {
+            "see with `orchctl status` what is wrong with the pool, and hand it in again"
+        }
+        ErrorCode::EngineRefused => "change the request as the message says",
+        _ if error.retriable => "hand it in again; it may succeed later",
+        _ => "change the request; as it is, it will not succeed later either",
+    }
+}
+
+fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}

@@ -1,0 +1,144 @@
+use serde_json::{Value, json};
+
+use crate::{
+    canned_daemon::{CannedDaemon, json as reply},
+    program::orchctl,
+    wire::{TASK, error, task},
+};
+
+fn id(number: u32) -> String {
+    format!("0190a1b2-0000-7000-8000-{number:012}")
+}
+
+fn queued(number: u32, position: u64) -> Value {
+    let mut task = task(&id(number));
+    task["status"] = json!("queued");
+    task["queue_position"] = json!(position);
+    task["usage"] = json!({"tokens_in": 1, "tokens_out": 0});
+    task
+}
+
+fn status() -> Value {
+    json!({
+        "version": "1.0", "profile": "home", "ready": false, "failing": ["store"],
+        "models": [{
+            "id": "sha256:00", "aliases": ["m"], "source_ref": "x", "state": "active",
+            "created_at": null, "verified": true, "architecture": null, "quant": null,
+            "ctx_max": null, "size_bytes": null, "pools": ["gpu"], "ready_replicas": 0,
+        }],
+        "pools": [
+            {"pool_id": "gpu", "engine": "openai", "state": "backoff", "slots_total": 4,
+             "slots_free": 4, "last_error": "connection refused"},
+            {"pool_id": "other", "engine": "candle", "state": "ready", "slots_total": 1,
+             "slots_free": 0},
+        ],
+        "queue": [{"model_id": "sha256:00", "interactive": 2, "batch": 1, "running": 0}],
+    })
+}
+
+/// A daemon with a task that waits behind two others.
+async fn daemon_with_queue(status_answer: (&'static str, Value)) -> CannedDaemon {
+    CannedDaemon::start(move |asked| {
+        let line = asked.line.as_str();
+        if line.starts_with("GET /v2/tasks?") {
+            let mut stranger = queued(9, 0);
+            stranger["model_id"] = json!("sha256:99");
+            let items = [queued(4, 3), queued(3, 1), stranger, queued(2, 0)];
+            return reply("200 OK", &[], &json!({"items": items, "next_cursor": null}));
+        }
+        if line == "GET /v2/status" {
+            return reply(status_answer.0, &[], &status_answer.1);
+        }
+        let mut task = queued(1, 2);
+        task["deadline_at"] = json!("2026-01-01T01:00:00Z");
+        let step = |kind: &str, status: &str, done: Value| {
+            json!({"id": kind, "kind": kind, "status": status, "estimated_ms": null,
+                   "bytes_total": done.is_u64().then_some(2_000_000), "bytes_done": done})
+        };
+        task["preparation"] = json!({"steps": [
+            step("engine_provision", "completed", Value::Null),
+            step("model_fetch", "running", json!(1_000_000)),
+            step("pool_warmup", "pending", Value::Null),
+        ]});
+        reply("200 OK", &[], &task)
+    })
+    .await
+}
+
+const WAITS: &str = "\
+Task 0190a1b2-0000-7000-8000-000000000001 waits in the queue since 2026-01-01T00:00:00Z.
+It was admitted at 2026-01-01T00:00:00Z as an interactive task for model m (sha256:00).
+Ahead of it in its queue: 2 tasks, the next ones 0190a1b2-0000-7000-8000-000000000002, 0190a1b2-0000-7000-8000-000000000003.
+It waits for this: fetching the model: 1.0 MB of 2.0 MB (goes on); loading the model (has not begun).
+";
+const AROUND: &str = "\
+The daemon is not ready: store.
+Of its model's tasks, 0 run, and 2 interactive and 1 batch ones wait.
+Pool gpu, which may serve it, is backoff, 4 of 4 slots free; its problem: connection refused.
+";
+const DEADLINE: &str = "It expires if it has not ended by 2026-01-01T01:00:00Z.\n";
+
+#[tokio::test]
+async fn a_task_that_waits_is_explained_by_what_is_ahead_and_what_it_needs() {
+    let daemon = daemon_with_queue(("200 OK", status())).await;
+    let story = orchctl(&daemon, &["why", TASK]).await.well();
+    assert_eq!(story, [WAITS, AROUND, DEADLINE].concat());
+
+    let facts = orchctl(&daemon, &["why", TASK, "--json"]).await.well();
+    let facts: Value = serde_json::from_str(&facts).unwrap();
+    assert_eq!(
+        (&facts["task"]["task_id"], &facts["status"]["ready"]),
+        (&json!(TASK), &json!(false))
+    );
+    let ahead: Vec<&Value> =
+        facts["ahead"].as_array().unwrap().iter().map(|task| &task["task_id"]).collect();
+    assert_eq!(ahead, [&json!(id(2)), &json!(id(3))]);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_see_the_daemon_still_explains_its_tasks() {
+    let daemon = daemon_with_queue(("403 Forbidden", error("POLICY_DENIED", false))).await;
+    let story = orchctl(&daemon, &["why", TASK]).await.well();
+    assert_eq!(story, [WAITS, DEADLINE].concat());
+}
+
+#[tokio::test]
+async fn a_task_that_failed_is_explained_by_its_attempts_its_error_and_what_to_do() {
+    let mut task = task(TASK);
+    task["status"] = json!("failed");
+    task["priority"] = json!("batch");
+    task["ended_at"] = json!("2026-01-01T00:00:09Z");
+    task["deadline_at"] = json!("2026-01-01T01:00:00Z");
+    task["usage"] = json!({"tokens_in": 1, "tokens_out": 12});
+    task["error"] = error("REPLICA_EXHAUSTED", true);
+    let attempt = |number: u32, outcome: &str| {
+        json!({
+            "attempt_id": "a", "pool_id": "gpu", "replica_id": number.to_string(),
+            "engine": "candle", "engine_version": "1.2", "model_digest": null, "seed": 1,
+            "started_at": "2026-01-01T00:00:01Z", "ended_at": "2026-01-01T00:00:05Z",
+            "outcome": outcome, "tokens": number,
+        })
+    };
+    task["attempts"] = json!([attempt(1, "lost"), attempt(12, "interrupted")]);
+    let daemon = CannedDaemon::start(move |_| reply("200 OK", &[], &task)).await;
+    let wanted = "\
+Task 0190a1b2-0000-7000-8000-000000000001 failed at 2026-01-01T00:00:09Z; it has 12 tokens.
+It was admitted at 2026-01-01T00:00:00Z as a batch task for model m (sha256:00).
+Attempt 1, on replica 1 of pool gpu (candle 1.2) from 2026-01-01T00:00:01Z until 2026-01-01T00:00:05Z, ended because the worker, or the way to it, was lost after 1 token.
+Attempt 2, on replica 12 of pool gpu (candle 1.2) from 2026-01-01T00:00:01Z until 2026-01-01T00:00:05Z, was cut off by an end of the daemon after 12 tokens.
+Its deadline was 2026-01-01T01:00:00Z.
+The error: said REPLICA_EXHAUSTED (REPLICA_EXHAUSTED).
+What to do: see with `orchctl status` what is wrong with the pool, and hand it in again.
+";
+    assert_eq!(orchctl(&daemon, &["why", TASK]).await.well(), wanted);
+    assert_eq!(daemon.asked().len(), 1, "an ended task needs no more");
+}
+
+#[tokio::test]
+async fn a_task_that_nobody_knows_is_refused_as_everywhere() {
+    let daemon =
+        CannedDaemon::start(|_| reply("404 Not Found", &[], &error("NOT_FOUND", false))).await;
+    let done = orchctl(&daemon, &["why", TASK]).await;
+    assert_eq!((done.code, done.out.as_str()), (Some(4), ""));
+    assert!(done.err.contains("code NOT_FOUND"), "{}", done.err);
+}
