@@ -5,7 +5,11 @@ use super::page::{Page, code, codes, text};
 /// `docs/reference/metrics.md`, from the list of metrics.
 #[must_use]
 pub fn metrics(list: &Value) -> String {
-    let mut page = Page::new("Metrics", "Every metric at `/metrics`, which speaks OpenMetrics.");
+    let mut page = Page::new(
+        "Metrics",
+        "Every metric at `/metrics`, which speaks OpenMetrics. What to watch, and what bad values mean, is in \
+         [the operations guide](../guides/operations.md).",
+    );
     let rows: Vec<Vec<String>> = list
         .as_array()
         .into_iter()

@@ -44,6 +44,8 @@ mod features;
 #[cfg(test)]
 mod fetching;
 #[cfg(test)]
+mod guides;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod http2;
