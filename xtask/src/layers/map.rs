@@ -44,6 +44,7 @@ impl LayerMap {
             "http-edge",
             "metrics",
             "model-provisioner",
+            "narration",
             "operations",
             "orchestrator",
             "prompt",
