@@ -7,6 +7,7 @@ use config_schema::{Config, Pool, TokenSync};
 use event_log::{LogOptions, SegmentLog};
 use http_edge::{EdgeCounters, EdgeLimits, EdgeOptions};
 use model_provisioner::WallClock;
+use narration::{Fact, human};
 use operations::{Operations, OperationsOptions};
 use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState, Retention};
 use orchestrator_core::Limits;
@@ -28,6 +29,7 @@ use crate::{
     environment::Environment,
     event_stream::Pace,
     hangup::Hangup,
+    logging::Logging,
     models::Models,
     openai_pool, provisioning, routes,
     scrape::Scrape,
@@ -49,6 +51,7 @@ pub(crate) async fn run(
     cli: &Cli,
     environment: &Environment,
     config: Config,
+    logging: &Logging,
 ) -> anyhow::Result<()> {
     let manager = Arc::new(ServiceManager::find(environment)?);
     let entrance = Entrance::open(&config)?;
@@ -161,7 +164,12 @@ pub(crate) async fn run(
         ..EdgeOptions::new(entrance.gate.clone())
     };
     announce(&format!("orchestratord listens on {url}"));
-    tracing::info!(event = "listening", addr = %addr, data_dir = %data_dir);
+    tracing::info!(
+        event = "listening",
+        addr = %addr,
+        data_dir = %data_dir,
+        human = human(&Fact::Listening { addr: &addr.to_string() }),
+    );
     manager.ready();
     let watched = Arc::clone(&manager);
     background.spawn(async move { watched.keep_alive().await });
@@ -170,9 +178,11 @@ pub(crate) async fn run(
     let failed = orchestrator.failed();
     tokio::select! {
         _drained = &mut serving => {}
-        never = hangup.reload(cli, environment, &entrance, &manager, &config) => match never {},
+        never = hangup.reload(cli, environment, &entrance, &manager, &config, logging) => match never {},
         () = signals.next() => {
-            tracing::info!(event = "stopping", "told to end");
+            let deadline_ms = config.server.drain_deadline_ms;
+            let human = human(&Fact::Draining { deadline_ms });
+            tracing::info!(event = "stopping", deadline_ms, human);
             let drain = Duration::from_millis(config.server.drain_deadline_ms);
             manager.stopping(drain);
             let ending = async {

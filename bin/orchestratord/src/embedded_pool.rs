@@ -7,6 +7,7 @@ use catalog_core::{Alias, Catalog, Entry, ModelReference};
 use config_schema::{CandlePool, Config, Model};
 use engine_candle::{CandleConfig, CandleEngine, Vocabulary};
 use model_provisioner::{Progress, ProvisionError, Provisioner, WallClock};
+use narration::{Fact, human};
 use orchestrator::{Orchestrator, PoolFacts, PoolModel, PoolState};
 use orchestrator_metrics::DaemonMetrics;
 use prompt::PromptModel;
@@ -105,7 +106,10 @@ impl Workshop {
                         source = pool.model.source,
                         error = reason,
                         retry_in_s = pause.as_secs(),
-                        "the model is not to be had",
+                        human = human(&Fact::NotToBeHad {
+                            model: &pool.model_name,
+                            retry_in_s: pause.as_secs(),
+                        }),
                     );
                     announce(&how_to_mend(&pool, &reason, pause));
                     self.models
@@ -131,6 +135,8 @@ impl Workshop {
             Err(_) => {}
         }
         let entry = provisioned?;
+        let human = human(&Fact::Verified { model: &pool.model_name });
+        tracing::info!(event = "model_here", model = pool.model_name, model_id = %entry.id, human);
         self.models.note(&pool.model_name, Preparation::Loading { estimated_ms: None });
         let id = entry.id.to_string();
         let loading = PoolFacts {

@@ -1,31 +1,83 @@
+use std::{
+    io::Write as _,
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context as _;
 use config_schema::{Log, LogFormat, LogLevel};
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use narration::{LineForm, LogLines, Masker};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    Registry, filter::Targets, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
+
+/// Our own crates; of libraries below them an operator hears from warnings on.
+const OURS: [&str; 12] = [
+    "orchestratord",
+    "orchestrator",
+    "http_edge",
+    "engine_candle",
+    "engine_openai",
+    "store_sqlite",
+    "event_log",
+    "model_provisioner",
+    "fetch",
+    "catalog_core",
+    "operations",
+    "critics",
+];
+
+static MASKER: LazyLock<Masker> = LazyLock::new(Masker::default);
+
+/// What takes secrets out of everything that this process prints. Whoever reads a secret registers it here.
+pub(crate) fn masker() -> &'static Masker {
+    &MASKER
+}
+
+/// The log of this process.
+pub(crate) struct Logging {
+    filter: reload::Handle<Targets, Registry>,
+}
+
+impl Logging {
+    /// Lets another level hold from now on.
+    ///
+    /// # Errors
+    /// The log is gone.
+    pub(crate) fn set_level(&self, level: LogLevel) -> anyhow::Result<()> {
+        self.filter.reload(targets(level)).context("cannot change the level of the log")
+    }
+}
 
 /// Sends log lines to standard error, as JSON or for people.
-pub(crate) fn start(log: &Log) {
-    let level = match log.level {
-        LogLevel::Error => "error",
-        LogLevel::Warn => "warn",
-        LogLevel::Info => "info",
-        LogLevel::Debug => "debug",
-        LogLevel::Trace => "trace",
+pub(crate) fn start(log: &Log) -> Logging {
+    let form = match log.format {
+        LogFormat::Json => LineForm::Json,
+        LogFormat::Human => LineForm::Readable,
     };
-    // Libraries below ours are heard from warnings on: their details are of no use to an operator.
-    let ours = ["orchestratord", "orchestrator", "http_edge", "engine_candle", "engine_openai"];
-    let mut directives = vec![if level == "error" { "error" } else { "warn" }.to_owned()];
-    directives.extend(ours.map(|name| format!("{name}={level}")));
-    directives.extend(
-        ["store_sqlite", "event_log", "model_provisioner", "fetch", "catalog_core"]
-            .map(|name| format!("{name}={level}")),
-    );
-    let registry = tracing_subscriber::registry().with(EnvFilter::new(directives.join(",")));
-    match log.format {
-        LogFormat::Json => {
-            let lines = fmt::layer().json().flatten_event(true).with_current_span(false);
-            registry.with(lines.with_span_list(false).with_writer(std::io::stderr)).init();
-        }
-        LogFormat::Human => {
-            registry.with(fmt::layer().with_target(false).with_writer(std::io::stderr)).init();
-        }
-    }
+    let (layer, filter) = reload::Layer::new(targets(log.level));
+    // There is nowhere to tell that standard error is gone.
+    let write = |line: &[u8]| drop(std::io::stderr().write_all(line));
+    let lines = LogLines::new(form, masker().clone(), now_ms, write);
+    tracing_subscriber::registry().with(layer).with(lines).init();
+    Logging { filter }
+}
+
+fn targets(level: LogLevel) -> Targets {
+    let level = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let others = level.min(LevelFilter::WARN);
+    Targets::new().with_default(others).with_targets(OURS.map(|name| (name, level)))
+}
+
+#[expect(clippy::disallowed_methods, reason = "lines tell the time at which they are written")]
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

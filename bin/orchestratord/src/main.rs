@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 #[expect(clippy::print_stderr, reason = "it is for the person who started the daemon")]
 fn complain(error: &anyhow::Error) {
-    eprintln!("orchestratord: {error:#}");
+    eprintln!("orchestratord: {}", logging::masker().mask(&format!("{error:#}")));
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {
@@ -96,11 +96,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 fn serve(cli: &Cli) -> anyhow::Result<()> {
     let environment = Environment::read();
     let config = environment.load(cli)?.config;
-    logging::start(&config.log);
+    let logging = logging::start(&config.log);
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_former| anyhow::anyhow!("another TLS provider is installed already"))?;
     // Sockets, runs and subscribers live on one thread: a token crosses none on its way.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(daemon::run(cli, &environment, config))
+    runtime.block_on(daemon::run(cli, &environment, config, &logging))
 }

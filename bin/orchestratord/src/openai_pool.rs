@@ -23,6 +23,7 @@ pub(crate) fn attached(
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("pools.{pool_id}.key_file: cannot read {path}"))?;
+            crate::logging::masker().register(text.trim());
             Some(ApiKey::new(text.trim()))
         }
     };

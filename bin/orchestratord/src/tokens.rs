@@ -54,5 +54,6 @@ fn read(auth: &Auth) -> anyhow::Result<TokenSet> {
 fn read_token(key: &str, path: &Utf8Path) -> anyhow::Result<BearerToken> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("{key}: cannot read {path}"))?;
+    crate::logging::masker().register(text.trim());
     BearerToken::new(&text).with_context(|| format!("{key}: {path}"))
 }

@@ -95,7 +95,7 @@ impl OpenAiAdapter {
         let (body, _) = self.in_time(read_at_most(response, ERROR_BYTES_MAX)).await?;
         let text = ErrorText::parse(&body);
         let masked = masked(&text.message, self.api_key.as_deref().map(ApiKey::reveal));
-        tracing::warn!(url = %self.base_url, status = status.as_u16(), text = masked, "the engine refused a request");
+        tracing::warn!(event = "engine_refused", url = %self.base_url, status = status.as_u16(), text = masked, "the engine refused a request");
         Err(refusal(status, &headers, &text, model))
     }
 
@@ -113,7 +113,7 @@ impl OpenAiAdapter {
                 source: error.into(),
             };
         }
-        tracing::warn!(url = %self.base_url, error = &error as &dyn Error, "no answer from the engine");
+        tracing::warn!(event = "engine_silent", url = %self.base_url, error = &error as &dyn Error, "no answer from the engine");
         AdapterError::Lost { reason: "it closed the connection before it answered".to_owned() }
     }
 

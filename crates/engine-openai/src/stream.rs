@@ -98,7 +98,7 @@ impl OpenAiStream {
         let data = &event.data;
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| {
             // The error tells line and column, and no text of the engine.
-            tracing::warn!(attempt = %self.expected.attempt, category = ?error.classify(), column = error.column(), "unreadable chunk");
+            tracing::warn!(event = "engine_unreadable", attempt_id = %self.expected.attempt, category = ?error.classify(), column = error.column(), "unreadable chunk");
             protocol("a chunk is not what the protocol says".to_owned())
         })?;
         if chunk.error.is_some() || event.event.as_deref() == Some("error") {
@@ -202,7 +202,7 @@ impl OpenAiStream {
 
     fn log_text(&self, what: &'static str, text: &str) {
         let text = masked(text, self.api_key.as_deref().map(ApiKey::reveal));
-        tracing::warn!(attempt = %self.expected.attempt, text, "{what}");
+        tracing::warn!(event = "engine_failed", attempt_id = %self.expected.attempt, text, "{what}");
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) -> Result<EngineEvent, AdapterError> {

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use narration::TraceContext;
 use uuid::Uuid;
 
 /// The header that carries the id, in requests and in answers.
@@ -42,6 +43,18 @@ impl fmt::Display for CorrelationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The client's trace where it sends one valid `traceparent`, else the start of a new one (ORCH-006).
+pub(crate) fn trace_of(headers: &HeaderMap) -> TraceContext {
+    let mut given = headers.get_all("traceparent").iter();
+    let continued = match (given.next(), given.next()) {
+        (Some(value), None) => value.to_str().ok().and_then(TraceContext::parse),
+        _ => None,
+    };
+    // The second half of a UUIDv7 is random.
+    let random = || Uuid::now_v7().as_u64_pair().1;
+    continued.unwrap_or_else(|| TraceContext::start(Uuid::now_v7().as_u128(), random()))
 }
 
 fn is_usable(value: &[u8]) -> bool {

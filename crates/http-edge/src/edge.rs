@@ -9,13 +9,15 @@ use axum::{
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Request};
 use http_body::Body as HttpBody;
+use narration::TraceContext;
 use tower::Service as _;
+use tracing::Instrument as _;
 
 use crate::{
     Access, ClientIdentity, CorrelationId, EdgeLimits, EdgeOptions, Problem,
     access::Asked,
     audit::{Audit, Witness},
-    correlation,
+    correlation::{self, trace_of},
     cors::{Cors, Grant},
     scope::ScopeRefused,
     token::Presented,
@@ -29,6 +31,8 @@ const FIELD_OVERHEAD_BYTES: usize = 4;
 pub struct RequestContext {
     /// Ties together everything that the request causes.
     pub correlation_id: CorrelationId,
+    /// The client's trace, or one that starts with the request.
+    pub trace: TraceContext,
     /// Who asks.
     pub identity: ClientIdentity,
     /// What is borne.
@@ -68,13 +72,30 @@ impl Edge {
         B::Error: Into<axum::BoxError>,
     {
         let correlation_id = CorrelationId::of(request.headers());
+        let trace = trace_of(request.headers());
+        // Of the highest level, so that it is there for whichever lines are told.
+        let span = tracing::error_span!("request", %correlation_id, trace_id = trace.trace_id());
+        self.answer_within(request, peer, correlation_id, trace).instrument(span).await
+    }
+
+    async fn answer_within<B>(
+        &self,
+        request: Request<B>,
+        peer: Peer,
+        correlation_id: CorrelationId,
+        trace: TraceContext,
+    ) -> Response
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
         let uri = request.uri().clone();
         let grant = self.cors.judge(request.headers());
         let is_preflight = grant.is_preflight(&request);
         let witness = Witness { peer: peer.addr, correlation_id: &correlation_id };
         let answer = match self.admit(&request, peer, witness, is_preflight) {
             Ok(_) if is_preflight => Grant::preflight(request.headers()),
-            Ok(identity) => self.route(request, identity, witness).await,
+            Ok(identity) => self.route(request, identity, trace, witness).await,
             Err(problem) => problem.into_response(),
         };
         let mut answer = self.finish(answer, uri.path(), &correlation_id);
@@ -86,6 +107,7 @@ impl Edge {
         &self,
         mut request: Request<B>,
         identity: ClientIdentity,
+        trace: TraceContext,
         witness: Witness<'_>,
     ) -> Response
     where
@@ -95,6 +117,7 @@ impl Edge {
         let path = request.uri().clone();
         request.extensions_mut().insert(RequestContext {
             correlation_id: witness.correlation_id.clone(),
+            trace,
             identity: identity.clone(),
             limits: Arc::clone(&self.limits),
         });
@@ -105,7 +128,7 @@ impl Edge {
             Err(_panic) => {
                 self.options.counters.count_panic();
                 let correlation_id = witness.correlation_id;
-                tracing::error!(%correlation_id, path = path.path(), "a request panicked");
+                tracing::error!(event = "request_panicked", %correlation_id, path = path.path(), "a request panicked");
                 Problem::internal().into_response()
             }
         };

@@ -249,7 +249,7 @@ impl Shared {
             }
         };
         let entry = Entry::local(model, (self.config.now_ms)());
-        tracing::info!(model = %entry.id, source = entry.source_ref, "a model was verified");
+        tracing::info!(event = "model_verified", model = %entry.id, source = entry.source_ref, "a model was verified");
         Ok(self.catalog.register(entry, &[], TakenAlias::Keep).await?)
     }
 

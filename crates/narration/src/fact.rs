@@ -39,9 +39,7 @@ pub enum Fact<'a> {
     /// Requests are taken.
     Listening { addr: &'a str },
     /// No more work is taken; what runs has this long.
-    Draining { running: u64, deadline_ms: u64 },
-    /// A model is being fetched.
-    Fetching { model: &'a str },
+    Draining { deadline_ms: u64 },
     /// A model's bytes are here and are what they should be.
     Verified { model: &'a str },
     /// A model could not be had; it is tried again.
@@ -89,12 +87,10 @@ pub fn human(fact: &Fact<'_>) -> String {
             "The configuration was read again and is wrong; the former one goes on.".to_owned()
         }
         Fact::Listening { addr } => format!("The daemon takes requests on {}.", name(addr)),
-        Fact::Draining { running, deadline_ms } => format!(
-            "The daemon takes no more work; {} may go on for {}.",
-            if running == 1 { "one task".to_owned() } else { format!("{running} tasks") },
-            seconds(deadline_ms)
-        ),
-        Fact::Fetching { model } => format!("The model {} is being fetched.", name(model)),
+        Fact::Draining { deadline_ms } => {
+            let left = seconds(deadline_ms);
+            format!("The daemon takes no more work; what runs may go on for {left}.")
+        }
         Fact::Verified { model } => {
             format!("The model {} is here, and its bytes are what they should be.", name(model))
         }

@@ -151,10 +151,10 @@ fn is_key(word: &str) -> bool {
 }
 
 fn is_secret_name(word: &str) -> bool {
-    let is_end_of = |name: &&str| {
+    let is_end_of = |name: &str| {
         let start = word.len().checked_sub(name.len());
         let end = start.and_then(|start| word.get(start..));
         end.is_some_and(|end| end.eq_ignore_ascii_case(name))
     };
-    SECRET_NAMES.iter().any(|name| is_end_of(&name))
+    SECRET_NAMES.into_iter().any(is_end_of)
 }

@@ -8,6 +8,7 @@ use api_types::{
     Determinism, InvalidField, OutputRequest, PreparationView, ResponseFormat, SamplingRequest,
     TaskRequest, TaskState, ToolChoice, ToolMode, Workload,
 };
+use narration::{Fact, human};
 use orchestrator_core::{Event, TaskId};
 use sha2::{Digest as _, Sha256};
 use tokio::{
@@ -266,8 +267,10 @@ async fn commit_admission(
                     event = "task_admitted",
                     task_id = %task,
                     correlation_id = row.spec.correlation_id,
+                    trace_id = row.spec.trace_id(),
                     model = row.spec.model_ref,
                     queue_position = position,
+                    human = human(&Fact::Admitted { model: &row.spec.model_ref, position }),
                 );
                 committer.step(Event::Committed { task });
                 Ok(row)

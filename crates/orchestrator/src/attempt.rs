@@ -2,7 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use adapter_host::{Attempt, AttemptId, Binding, Input};
 use api_types::{ErrorCode, EventKind, MetricsEvent, StartedEvent, TaskState};
+use narration::{Fact, TraceContext, human};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     AttemptRow, Outcome, Record,
@@ -140,7 +142,7 @@ async fn stream(
         output: live.spec.output.clone(),
         run_settings,
         correlation_id: live.spec.correlation_id.as_str().into(),
-        traceparent: live.spec.traceparent.as_deref().map(Into::into),
+        traceparent: next_hop(live.spec.traceparent.as_deref()),
     };
     let submitted = tokio::select! {
         biased;
@@ -153,7 +155,7 @@ async fn stream(
         None => return stopped(live, Counted::default()),
     };
     if let Some(method) = failover {
-        note_failover(live, method);
+        note_failover(live, method, pool);
     }
     let is_first = live.log.last_event() == 0;
     let mut relay = Relay::new(shared, live, stream, method, replay, &pool.replica.pool_id);
@@ -161,6 +163,13 @@ async fn stream(
         relay.write_started(&started(live, dispatch, pool));
     }
     relay.pump().await
+}
+
+/// The place in the trace that the engine is told: a new one for each attempt.
+fn next_hop(traceparent: Option<&str>) -> Option<Arc<str>> {
+    let trace = TraceContext::parse(traceparent?)?;
+    let (_time, random) = Uuid::now_v7().as_u64_pair();
+    Some(trace.child(random).to_string().into())
 }
 
 /// What the engine starts from; the prompt is rendered and journalled once.
@@ -295,6 +304,25 @@ async fn begin(
     live.changing().state = TaskState::Running;
     if is_first {
         shared.observer.started(live.labels(), &pool.replica.pool_id, waited);
+        let queue_time_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            event = "task_started",
+            task_id = %live.id,
+            correlation_id = live.spec.correlation_id,
+            trace_id = live.spec.trace_id(),
+            attempt = 1,
+            model = live.spec.model_ref,
+            engine = pool.engine,
+            engine_version = pool.engine_version,
+            pool_id = &*pool.replica.pool_id,
+            replica_id = &*pool.replica.replica_id,
+            queue_time_ms,
+            human = human(&Fact::Started {
+                model: &live.spec.model_ref,
+                pool: &pool.replica.pool_id,
+                queue_time_ms,
+            }),
+        );
     }
 }
 
@@ -318,9 +346,26 @@ fn started(live: &LiveTask, dispatch: &Dispatch, pool: &PoolFacts) -> StartedEve
     }
 }
 
-fn note_failover(live: &LiveTask, method: &str) {
+fn note_failover(live: &LiveTask, method: &str, pool: &PoolFacts) {
     let attempt = live.changing().progress.attempts.len();
-    tracing::info!(event = "failover", task_id = %live.id, attempt, method);
+    tracing::info!(
+        event = "failover",
+        task_id = %live.id,
+        correlation_id = live.spec.correlation_id,
+        trace_id = live.spec.trace_id(),
+        attempt,
+        model = live.spec.model_ref,
+        engine = pool.engine,
+        engine_version = pool.engine_version,
+        pool_id = &*pool.replica.pool_id,
+        replica_id = &*pool.replica.replica_id,
+        method,
+        human = human(&Fact::FailedOver {
+            model: &live.spec.model_ref,
+            pool: &pool.replica.pool_id,
+            attempt: attempt as u64,
+        }),
+    );
     let metrics = MetricsEvent {
         kv_warmth: Some(false),
         failover: Some(json!({ "attempt": attempt, "method": method })),

@@ -74,6 +74,17 @@ impl LiveTask {
         self.spec.labels()
     }
 
+    /// Gives its ids to whatever is logged within; of the highest level, so that no line goes without.
+    pub(crate) fn span(&self) -> tracing::Span {
+        tracing::error_span!(
+            "task",
+            task_id = %self.id,
+            correlation_id = self.spec.correlation_id,
+            trace_id = self.spec.trace_id(),
+            model = self.spec.model_ref,
+        )
+    }
+
     /// Time since admission, in milliseconds.
     pub(crate) fn waited_ms(&self, clock: &dyn Clock) -> u64 {
         if self.spec.boot_id == clock.boot_id() {

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use adapter_host::{EngineAdapter, EngineModel, Props, ReplicaKey};
+use narration::{Fact, human};
 use orchestrator_core::{Event, ModelId};
 
 use crate::{
@@ -40,8 +41,13 @@ impl Shared {
             tracing::info!(
                 event = "pool_state",
                 pool_id = &*facts.replica.pool_id,
+                replica_id = &*facts.replica.replica_id,
                 state = facts.state.name(),
                 reason = facts.last_error,
+                human = human(&Fact::PoolState {
+                    pool: &facts.replica.pool_id,
+                    state: facts.state.name(),
+                }),
             );
         }
         if former.as_deref() == Some(&facts) {

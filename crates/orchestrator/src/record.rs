@@ -4,6 +4,7 @@ use adapter_host::{AttemptId, Needs, ReplicaKey, Sampling};
 use api_types::{
     Determinism, ErrorBody, Failover, MessageRequest, OutputRequest, Priority, TaskState, Workload,
 };
+use narration::TraceContext;
 use orchestrator_core::{ReplicaId, TaskId};
 use serde::{Deserialize, Serialize};
 
@@ -123,6 +124,14 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
+    /// What ties the task to the rest of its trace in log lines: 32 hex digits.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<&str> {
+        let traceparent = self.traceparent.as_deref()?;
+        TraceContext::parse(traceparent)?;
+        traceparent.split('-').nth(1)
+    }
+
     /// What the task is counted under.
     pub(crate) fn labels(&self) -> TaskLabels<'_> {
         TaskLabels { model: &self.model_ref, priority: self.priority }

@@ -4,6 +4,7 @@ use std::{
 };
 
 use api_types::{ErrorCode, TaskState};
+use narration::{Fact, human};
 use orchestrator_core::{Event, Restored, TaskId};
 
 use crate::{
@@ -97,7 +98,8 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<(), RecoveryError> {
         take_over(shared, row, found, shown_until).await;
     }
     if count > 0 {
-        tracing::info!(event = "recovered", tasks = count, "took over the tasks of the last run");
+        let tasks = count as u64;
+        tracing::info!(event = "recovered", tasks, human = human(&Fact::Recovered { tasks }));
     }
     Ok(())
 }

@@ -3,6 +3,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use adapter_host::AttemptId;
 use api_types::{ErrorBody, ErrorCode, Failover, TaskState};
 use futures_util::FutureExt as _;
+use narration::{Fact, human};
 use orchestrator_core::{Event, Lease, Next, ReplicaId};
 use serde_json::json;
 use uuid::Uuid;
@@ -48,6 +49,13 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
     }
+    tracing::debug!(
+        event = "task_placed",
+        pool_id = &*pool.replica.pool_id,
+        replica_id = &*pool.replica.replica_id,
+        queue_position = dispatch.position,
+        human = human(&Fact::Placed { model: &live.spec.model_ref, pool: &pool.replica.pool_id }),
+    );
     let attempt_id = AttemptId(Uuid::now_v7());
     let work = attempt(shared, live, &dispatch, &pool, attempt_id);
     let verdict = shared.guard_panics(live, work).await;
@@ -82,8 +90,15 @@ async fn settle(
                 event = "attempt_failed",
                 task_id = %live.id,
                 correlation_id = live.spec.correlation_id,
+                trace_id = live.spec.trace_id(),
+                model = live.spec.model_ref,
                 pool_id = &*pool.replica.pool_id,
-                cause,
+                replica_id = &*pool.replica.replica_id,
+                error = cause,
+                human = human(&Fact::AttemptFailed {
+                    model: &live.spec.model_ref,
+                    pool: &pool.replica.pool_id,
+                }),
             );
             if reason == RetryReason::Unreachable {
                 shared.pool_lost(pool, &cause);
@@ -254,7 +269,11 @@ async fn free_slot(shared: &Arc<Shared>, pool: &PoolFacts, attempt_id: AttemptId
         return;
     }
     if !matches!(confirmed, Ok(Ok(Ok(())))) {
-        tracing::warn!(pool_id = &*pool.replica.pool_id, "an abort was not confirmed in time");
+        tracing::warn!(
+            event = "abort_unconfirmed",
+            pool_id = &*pool.replica.pool_id,
+            "an abort was not confirmed in time"
+        );
     }
     shared.step(Event::LeaseReleased { lease });
 }

@@ -11,11 +11,13 @@ use std::{
 use adapter_host::AdapterHost;
 use api_types::{ErrorCode, TaskState};
 use futures_util::FutureExt as _;
+use narration::{Fact, human};
 use orchestrator_core::{
     Action, EndedBy, Event, Lease, Next, QueueLimit, Restored, Scheduler, TaskId,
 };
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 use crate::{
     Clock, EndRow, EventStore, EventStoreError, Finished, Journal, JournalError, Observer, Options,
@@ -175,7 +177,8 @@ impl Shared {
             return;
         };
         let shared = Arc::clone(self);
-        self.spawn(async move { run::run(&shared, &live, dispatch).await });
+        let span = live.span();
+        self.spawn(async move { run::run(&shared, &live, dispatch).await }.instrument(span));
     }
 
     fn ended_by_scheduler(self: &Arc<Self>, task: TaskId, by: EndedBy, is_running: bool) {
@@ -188,7 +191,8 @@ impl Shared {
         } else {
             let shared = Arc::clone(self);
             let ending = Ending::by_scheduler(&live, by);
-            self.spawn(async move { finish(&shared, &live, ending).await });
+            let span = live.span();
+            self.spawn(async move { finish(&shared, &live, ending).await }.instrument(span));
         }
     }
 
@@ -248,6 +252,16 @@ impl Shared {
     /// Ends a task because somebody wishes so, or because nobody listens any more.
     pub(crate) fn cancel(self: &Arc<Self>, live: &Arc<LiveTask>, reason: StopReason) {
         live.mark(reason);
+        if reason == StopReason::Cancel {
+            tracing::info!(
+                event = "cancel_asked",
+                task_id = %live.id,
+                correlation_id = live.spec.correlation_id,
+                trace_id = live.spec.trace_id(),
+                model = live.spec.model_ref,
+                human = human(&Fact::CancelAsked { model: &live.spec.model_ref }),
+            );
+        }
         let parked = self.parked.lock().expect("no holder panics").remove(&live.id);
         if parked.is_some() {
             // The scheduler never knew it, and must not start it now.
@@ -302,7 +316,7 @@ impl Shared {
             text = format!("{text}: {cause}");
             source = cause.source();
         }
-        tracing::error!(error = %text, "the store failed; the daemon has to end");
+        tracing::error!(event = "store_failed", error = %text, "the store failed; the daemon has to end");
         self.failure.get_or_init(|| text);
         self.failed.cancel();
         std::future::pending::<()>().await;
@@ -316,10 +330,11 @@ impl Shared {
         if self.store_is_full.swap(is_full, Ordering::Relaxed) != is_full {
             if is_full {
                 tracing::warn!(
+                    event = "store_full",
                     "the store's device is full; no task is admitted until there is room"
                 );
             } else {
-                tracing::info!("the store's device has room again");
+                tracing::info!(event = "store_has_room", "the store's device has room again");
             }
         }
     }
@@ -361,8 +376,12 @@ impl Shared {
         state: TaskState,
         decode_time_ms: Option<u64>,
     ) {
-        let pool_id =
-            live.changing().progress.attempts.last().map(|attempt| attempt.pool_id.clone());
+        let (pool_id, queue_time_ms) = {
+            let changing = live.changing();
+            let last = changing.progress.attempts.last();
+            (last.map(|attempt| attempt.pool_id.clone()), changing.progress.queue_time_ms)
+        };
+        let code = end.error.as_ref().map(|error| error.code.name());
         self.observer.finished(
             live.labels(),
             &Finished {
@@ -377,9 +396,20 @@ impl Shared {
             event = "task_ended",
             task_id = %live.id,
             correlation_id = live.spec.correlation_id,
+            trace_id = live.spec.trace_id(),
             model = live.spec.model_ref,
+            pool_id,
+            queue_time_ms,
+            decode_time_ms,
             state = state.name(),
-            code = end.error.as_ref().map(|error| error.code.name()),
+            code,
+            error = end.error.as_ref().map(|error| error.message.as_str()),
+            human = human(&Fact::Ended {
+                model: &live.spec.model_ref,
+                state: state.name(),
+                code,
+                tokens_out: end.tokens_out,
+            }),
             tokens_in = end.tokens_in,
             tokens_out = end.tokens_out,
         );
@@ -395,8 +425,10 @@ impl Shared {
             Ok(verdict) => verdict,
             Err(_panic) => {
                 tracing::error!(
+                    event = "run_panicked",
                     task_id = %live.id,
                     correlation_id = live.spec.correlation_id,
+                    trace_id = live.spec.trace_id(),
                     "a run panicked; its task fails, the others go on",
                 );
                 let error = task_error(live, ErrorCode::Internal, "the daemon made a mistake");

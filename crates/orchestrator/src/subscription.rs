@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use narration::{Fact, human};
 use orchestrator_core::TaskId;
 
 use crate::{
@@ -137,7 +138,14 @@ impl Shared {
             // Whoever came and went meanwhile started a wait of their own.
             let is_alone = live.log.subscribers() == 0 && live.log.arrivals() == arrivals;
             if is_alone && !is_over {
-                tracing::info!(event = "abandoned", task_id = %live.id, "nobody listens any more");
+                tracing::info!(
+                    event = "abandoned",
+                    task_id = %live.id,
+                    correlation_id = live.spec.correlation_id,
+                    trace_id = live.spec.trace_id(),
+                    model = live.spec.model_ref,
+                    human = human(&Fact::Abandoned { model: &live.spec.model_ref }),
+                );
                 shared.cancel(&live, StopReason::Abandoned);
             }
         });

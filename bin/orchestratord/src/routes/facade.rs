@@ -25,7 +25,7 @@ use super::{
 use crate::{
     event_stream::{EventStream, Shape, events_of},
     openapi::openai,
-    query::{named_header, traceparent},
+    query::named_header,
     state::{AppState, problem},
 };
 
@@ -222,7 +222,7 @@ fn submission(
         request: task,
         identity: context.identity.as_str().into(),
         correlation_id: context.correlation_id.as_str().to_owned(),
-        traceparent: Some(traceparent(headers)),
+        traceparent: Some(context.trace.to_string()),
         route,
         reattach_ms: Some(reattach_ms(key.is_some())),
         idempotency_key: key,

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     openapi::examples,
     page::PageWish,
-    query::{Query, traceparent},
+    query::Query,
     state::{AppState, problem},
     view::{accepted_view, links, task_view},
 };
@@ -72,7 +72,7 @@ pub(super) async fn submit(
         request: body,
         identity: context.identity.as_str().into(),
         correlation_id: context.correlation_id.as_str().to_owned(),
-        traceparent: Some(traceparent(&headers)),
+        traceparent: Some(context.trace.to_string()),
         route: "/v2/tasks",
         idempotency_key: idempotency_key(&headers).map_err(|field| refused(field.into()))?,
         reattach_ms: None,

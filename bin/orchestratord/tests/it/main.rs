@@ -52,6 +52,8 @@ mod http2;
 #[cfg(test)]
 mod killing;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod metrics;

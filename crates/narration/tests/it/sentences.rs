@@ -20,8 +20,7 @@ fn all<'a>(model: &'a str, pool: &'a str, number: u64) -> Vec<Fact<'a>> {
         Fact::Reloaded,
         Fact::ReloadRefused,
         Fact::Listening { addr: model },
-        Fact::Draining { running: number, deadline_ms: number },
-        Fact::Fetching { model },
+        Fact::Draining { deadline_ms: number },
         Fact::Verified { model },
         Fact::NotToBeHad { model, retry_in_s: number },
     ]
