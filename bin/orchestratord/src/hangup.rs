@@ -59,7 +59,12 @@ impl Hangup {
     }
 }
 
-fn reload(cli: &Cli, environment: &Environment, entrance: &Entrance, logging: &Logging) -> anyhow::Result<Config> {
+fn reload(
+    cli: &Cli,
+    environment: &Environment,
+    entrance: &Entrance,
+    logging: &Logging,
+) -> anyhow::Result<Config> {
     let loaded = environment.load(cli)?;
     preflight::check(&loaded, environment)?;
     entrance.reload(&loaded.config)?;
