@@ -27,9 +27,11 @@ mod hooks;
 mod input;
 mod judgement;
 mod money;
+mod pipeline;
 mod plan;
 mod policy;
 mod record;
+mod registry;
 mod replay;
 mod report;
 mod retry;
@@ -65,12 +67,18 @@ pub use gate::GateDecision;
 pub use hooks::{HookDelivery, HookError, HookEvent, Hooks, RunInfo};
 pub use input::{RiskLevel, RunInput};
 pub use money::MicroDollars;
+pub use pipeline::{
+    Node, NodeContext, NodeError, NodeExecutor, NodeNotice, OrchestratorError, PartialResults,
+    PipelineActivity, PipelineExecutor, PipelineOutcome, PipelineProblem, PipelineSettings,
+    PipelineTimeout,
+};
 pub use plan::error::{PlanError, PlanErrors, PlanWarning};
 pub use plan::{Budget, ExecutionPlan, OnExhausted, PlanBuilder, RunTimeout};
 pub use policy::{GateAnswer, Policy};
 pub use record::{
     CoverageRecord, CriticRecord, EditRecord, FindingRecord, GateRecord, ItemRecord, RunRecord,
 };
+pub use registry::{CancelMetadata, CancellationRegistry, DuplicateId, RegistryGuard};
 pub use replay::{Difference, Replay, replay, simulate};
 pub use report::{
     AttemptOutcome, AttemptReport, CriticReport, Decider, Deciding, Decision, RunReport,

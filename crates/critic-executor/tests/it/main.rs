@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod records;
+#[cfg(test)]
+mod registry;
 #[cfg(test)]
 mod resources;
 #[cfg(test)]
