@@ -209,8 +209,9 @@ impl Executor {
         &self,
         plan: &ExecutionPlan,
         input: impl Into<Arc<RunInput>>,
-        options: RunOptions,
+        mut options: RunOptions,
     ) -> Result<RunReport, RunError> {
+        let mut registration = options.registration.take();
         let mut driver = self.admit(plan, input.into(), options)?;
         let deadline = driver.deadline_ns.map(|deadline_ns| self.shared.to_instant(deadline_ns));
         let info = (!self.shared.hooks.is_empty()).then(|| RunInfo {
@@ -227,6 +228,9 @@ impl Executor {
         poll_fn(|cx| driver.poll(cx)).await;
         let hooks = driver.hooks.take();
         let report = self.report(driver);
+        if let Some(registration) = &mut registration {
+            registration.end(report.cancelled().cloned());
+        }
         match hooks {
             None => Ok(report),
             Some(hooks) => {

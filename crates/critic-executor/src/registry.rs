@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cleanup::{CleanupStack, CleanupWhen, run_all},
+    executor::RunCanceller,
     status::CancelReason,
 };
 
@@ -45,7 +46,7 @@ struct Shared {
 }
 
 struct Entry {
-    token: CancellationToken,
+    canceller: RunCanceller,
     created: Instant,
     cleanups: CleanupStack,
     state: Mutex<EntryState>,
@@ -53,7 +54,7 @@ struct Entry {
 
 #[derive(Default)]
 struct EntryState {
-    cancelled: Option<(Instant, CancelReason)>,
+    cancelled_at: Option<Instant>,
     partial: Vec<(Arc<str>, Value)>,
 }
 
@@ -92,7 +93,7 @@ impl CancellationRegistry {
             return Err(DuplicateId { id });
         }
         let entry = Arc::new(Entry {
-            token: CancellationToken::new(),
+            canceller: RunCanceller::new(),
             created: Instant::now(),
             cleanups: CleanupStack::default(),
             state: Mutex::default(),
@@ -115,14 +116,15 @@ impl CancellationRegistry {
     /// Whether what runs under an id was cancelled. False for an unknown one.
     #[must_use]
     pub fn is_cancelled(&self, id: &str) -> bool {
-        self.entry(id).is_some_and(|entry| entry.token.is_cancelled())
+        self.entry(id).is_some_and(|entry| entry.canceller.reason().is_some())
     }
 
     /// What is known of an id.
     #[must_use]
     pub fn metadata(&self, id: &str) -> Option<CancelMetadata> {
         let entry = self.entry(id)?;
-        let cancelled = entry.state().cancelled.clone();
+        let cancelled_at = entry.state().cancelled_at;
+        let cancelled = cancelled_at.zip(entry.canceller.reason().cloned());
         Some(CancelMetadata { created: entry.created, cancelled })
     }
 
@@ -183,14 +185,8 @@ impl fmt::Debug for CancellationRegistry {
 
 impl Entry {
     fn cancel(&self, reason: CancelReason) -> bool {
-        let is_first = {
-            let mut state = self.state();
-            let is_first = state.cancelled.is_none();
-            state.cancelled.get_or_insert_with(|| (Instant::now(), reason));
-            is_first
-        };
-        self.token.cancel();
-        is_first
+        self.state().cancelled_at.get_or_insert_with(Instant::now);
+        self.canceller.cancel(reason)
     }
 
     fn state(&self) -> MutexGuard<'_, EntryState> {
@@ -221,7 +217,7 @@ impl RegistryGuard {
     /// Cancelled when the id is.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
-        self.entry.token.clone()
+        self.entry.canceller.token()
     }
 
     /// Cancels it. False if it was cancelled before.
@@ -232,7 +228,12 @@ impl RegistryGuard {
     /// Why it was cancelled, if it was.
     #[must_use]
     pub fn reason(&self) -> Option<CancelReason> {
-        self.entry.state().cancelled.as_ref().map(|(_, reason)| reason.clone())
+        self.entry.canceller.reason().cloned()
+    }
+
+    /// Cancels it, and is cancelled with it.
+    pub(crate) fn canceller(&self) -> &RunCanceller {
+        &self.entry.canceller
     }
 
     /// Shows what has come of it so far. False once there are a thousand of them.
@@ -256,13 +257,45 @@ impl RegistryGuard {
 impl Drop for RegistryGuard {
     fn drop(&mut self) {
         self.registry.entries().remove(&self.id);
-        let callbacks = self.entry.cleanups.take(self.entry.token.is_cancelled());
+        let callbacks = self.entry.cleanups.take(self.reason().is_some());
         if let Some(handle) = self.handle.as_ref().filter(|_| !callbacks.is_empty()) {
             let limit = self.cleanup_limit;
             let cleanup = async move {
                 let _failed = run_all(callbacks, limit).await;
             };
             drop(self.registry.shared.cleanups.spawn_on(cleanup, handle));
+        }
+    }
+}
+
+/// The guard of something that is cancelled unless it ends in order.
+pub(crate) struct Registration {
+    guard: RegistryGuard,
+    has_ended: bool,
+}
+
+impl Registration {
+    pub(crate) fn new(guard: RegistryGuard) -> Self {
+        Self { guard, has_ended: false }
+    }
+
+    pub(crate) fn guard(&self) -> &RegistryGuard {
+        &self.guard
+    }
+
+    /// It ended; what ended it early counts as a cancellation for those who clean up.
+    pub(crate) fn end(&mut self, early: Option<CancelReason>) {
+        self.has_ended = true;
+        if let Some(reason) = early {
+            self.guard.cancel(reason);
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.guard.cancel(CancelReason::CallerDropped);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 use crate::cleanup::{CleanupStack, CleanupWhen};
+use crate::registry::{Registration, RegistryGuard};
 use crate::status::CancelReason;
 
 /// Cancels the run that was given it, from anywhere. Clones cancel the same run.
@@ -69,6 +70,7 @@ pub struct RunOptions {
     pub(crate) seed: u64,
     pub(crate) is_ungated: bool,
     pub(crate) canceller: Option<RunCanceller>,
+    pub(crate) registration: Option<Registration>,
     pub(crate) cleanups: CleanupStack,
 }
 
@@ -104,6 +106,26 @@ impl RunOptions {
     #[must_use]
     pub fn canceller(mut self, canceller: &RunCanceller) -> Self {
         self.canceller = Some(canceller.clone());
+        self
+    }
+
+    /// Runs under a registered id, by which the registry cancels the run; the entry goes with the run. It
+    /// replaces a run id and a canceller given before.
+    ///
+    /// ```
+    /// use critic_executor::{CancellationRegistry, RunOptions};
+    ///
+    /// let registry = CancellationRegistry::new();
+    /// let options = RunOptions::new().registered(registry.register("order 7").unwrap());
+    /// assert_eq!(registry.len(), 1);
+    /// drop(options); // or a run that has ended
+    /// assert!(registry.is_empty());
+    /// ```
+    #[must_use]
+    pub fn registered(mut self, guard: RegistryGuard) -> Self {
+        self.run_id = Some(Arc::clone(guard.id()));
+        self.canceller = Some(guard.canceller().clone());
+        self.registration = Some(Registration::new(guard));
         self
     }
 

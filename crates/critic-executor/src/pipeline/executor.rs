@@ -23,7 +23,7 @@ use super::{
     settings::PipelineSettings,
 };
 use crate::{
-    registry::{CancellationRegistry, RegistryGuard},
+    registry::{CancellationRegistry, Registration},
     status::{CancelReason, TimeoutScope},
 };
 
@@ -181,11 +181,10 @@ impl<T: Send + 'static> PipelineExecutor<T> {
         let mut run = PipelineRun {
             executor: self,
             token: guard.token(),
-            guard,
+            registration: Registration::new(guard),
             deadline: deadline_after(self.settings.pipeline_limit),
             completed: Vec::new(),
             partial: PartialResults::default(),
-            has_ended: false,
         };
         let ended = run.run_through(value).await;
         run.settle(ended.as_ref().err());
@@ -217,24 +216,14 @@ impl<T> fmt::Debug for PipelineExecutor<T> {
 /// One run.
 struct PipelineRun<'a, T> {
     executor: &'a PipelineExecutor<T>,
-    guard: RegistryGuard,
+    registration: Registration,
     token: CancellationToken,
     deadline: Instant,
     completed: Vec<Arc<str>>,
     partial: PartialResults,
-    has_ended: bool,
 }
 
 type Ended<T> = (T, Vec<(Arc<str>, OrchestratorError)>);
-
-/// Whoever drops a run that has not ended cancels it, before its cleanups are looked at.
-impl<T> Drop for PipelineRun<'_, T> {
-    fn drop(&mut self) {
-        if !self.has_ended {
-            self.guard.cancel(CancelReason::CallerDropped);
-        }
-    }
-}
 
 impl<T: Send + 'static> PipelineRun<'_, T> {
     async fn run_through(&mut self, value: T) -> Result<Ended<T>, OrchestratorError> {
@@ -244,14 +233,16 @@ impl<T: Send + 'static> PipelineRun<'_, T> {
 
     /// Notes how the run ended; one that ran out of time was cancelled, for those who clean up.
     fn settle(&mut self, error: Option<&OrchestratorError>) {
-        self.has_ended = true;
-        if let Some(OrchestratorError::Timeout(timeout)) = error {
-            let scope = match timeout {
-                PipelineTimeout::Node { .. } => TimeoutScope::Attempt,
-                PipelineTimeout::Pipeline { .. } => TimeoutScope::Run,
-            };
-            self.guard.cancel(CancelReason::Deadline(scope));
-        }
+        let early = match error {
+            Some(OrchestratorError::Timeout(PipelineTimeout::Node { .. })) => {
+                Some(CancelReason::Deadline(TimeoutScope::Attempt))
+            }
+            Some(OrchestratorError::Timeout(PipelineTimeout::Pipeline { .. })) => {
+                Some(CancelReason::Deadline(TimeoutScope::Run))
+            }
+            _ => None,
+        };
+        self.registration.end(early);
     }
 
     /// Waits for a place among the pipelines that run at once.
@@ -290,7 +281,7 @@ impl<T: Send + 'static> PipelineRun<'_, T> {
             // Of two deadlines at one instant the wider one counts.
             let is_own = own < self.deadline;
             let around = Surroundings {
-                pipeline: self.guard.id(),
+                pipeline: self.registration.guard().id(),
                 deadline: own.min(self.deadline),
                 scope: if is_own { TimeoutScope::Attempt } else { TimeoutScope::Run },
                 token: &self.token,
@@ -325,13 +316,13 @@ impl<T: Send + 'static> PipelineRun<'_, T> {
     }
 
     fn cancelled(&self) -> OrchestratorError {
-        let reason = self.guard.reason().unwrap_or(CancelReason::CallerDropped);
-        OrchestratorError::Cancelled { id: Arc::clone(self.guard.id()), reason }
+        let reason = self.registration.guard().reason().unwrap_or(CancelReason::CallerDropped);
+        OrchestratorError::Cancelled { id: Arc::clone(self.registration.guard().id()), reason }
     }
 
     fn timed_out(&mut self) -> OrchestratorError {
         let timeout = PipelineTimeout::Pipeline {
-            pipeline: Arc::clone(self.guard.id()),
+            pipeline: Arc::clone(self.registration.guard().id()),
             limit: self.executor.settings.pipeline_limit,
             completed: std::mem::take(&mut self.completed),
             partial: std::mem::take(&mut self.partial),

@@ -12,7 +12,10 @@ use critic_executor::{
     PipelineProblem, PipelineSettings, PipelineTimeout, TimeoutScope,
 };
 use proptest::prelude::*;
-use tokio::time::{Instant, advance, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, advance, sleep},
+};
 
 const STRICT: PipelineSettings = PipelineSettings::pipeline_strict();
 
@@ -276,13 +279,14 @@ async fn a_pipeline_is_cancelled_by_its_id() {
     let registry = CancellationRegistry::new();
     let pipeline = Arc::new(pipeline([add("slow", 1, 200)]).with_registry(registry.clone()));
     let running = Arc::clone(&pipeline);
-    let run = tokio::spawn(async move { running.run("p", 0).await });
+    let mut runs = JoinSet::new();
+    runs.spawn(async move { running.run("p", 0).await });
     sleep(ms(50)).await;
     let second = pipeline.run("p", 0).await.unwrap_err();
     assert!(matches!(second, OrchestratorError::Invalid(PipelineProblem::DuplicateId(_))));
     let start = Instant::now();
     assert!(registry.cancel("p", CancelReason::User("enough".into())));
-    let error = run.await.unwrap().unwrap_err();
+    let error = runs.join_next().await.unwrap().unwrap().unwrap_err();
     assert_eq!(start.elapsed(), Duration::ZERO);
     let OrchestratorError::Cancelled { id, reason } = &error else { panic!("{error:?}") };
     assert_eq!((&**id, reason), ("p", &CancelReason::User("enough".into())));
@@ -437,11 +441,14 @@ proptest! {
             };
             let nodes = [node("spawned"), node("inline").hint(ExecutionHint::Inline)];
             let pipeline = Arc::new(PipelineExecutor::keeping_values(PipelineSettings::pipeline(), nodes).unwrap());
+            let mut tasks = JoinSet::new();
             for (index, (after_ms, kind, drops, at_ms)) in runs.into_iter().enumerate() {
                 let running = Arc::clone(&pipeline);
-                let run = tokio::spawn(async move { running.run(format!("p{index}"), (after_ms, kind)).await });
+                let run = tasks.spawn(async move {
+                    let _ended = running.run(format!("p{index}"), (after_ms, kind)).await;
+                });
                 let (registry, id) = (pipeline.registry().clone(), format!("p{index}"));
-                tokio::spawn(async move {
+                tasks.spawn(async move {
                     sleep(ms(at_ms)).await;
                     if drops {
                         run.abort();

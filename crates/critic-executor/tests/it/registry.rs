@@ -3,7 +3,10 @@ use std::{
     time::Duration,
 };
 
-use critic_executor::{CancelReason, CancellationRegistry, CleanupWhen, DuplicateId};
+use critic_executor::{
+    CancelReason, CancellationRegistry, CleanupWhen, CriticContext, CriticOutput, CriticSpec,
+    DuplicateId, ExecutionPlan, Executor, RunInput, RunOptions,
+};
 use tokio::time::{Instant, advance};
 
 fn user(text: &str) -> CancelReason {
@@ -90,7 +93,7 @@ async fn cleanups_have_their_time_together() {
     let registry = CancellationRegistry::new();
     let guard = registry.register("a").unwrap().with_cleanup_limit(Duration::from_millis(50));
     for _ in 0..3 {
-        registry.on_cleanup("a", CleanupWhen::Always, || std::future::pending());
+        registry.on_cleanup("a", CleanupWhen::Always, std::future::pending);
     }
     let start = Instant::now();
     drop(guard);
@@ -107,4 +110,33 @@ fn an_id_can_be_registered_outside_a_runtime() {
     registry.on_cleanup("a", CleanupWhen::Always, || async {});
     drop(guard);
     assert!(registry.is_empty());
+}
+
+/// Verifies: CRIT-158, CRIT-152
+#[tokio::test(start_paused = true)]
+async fn a_run_is_cancelled_by_its_registered_id_and_takes_its_entry_along() {
+    let registry = CancellationRegistry::new();
+    let executor = Executor::builder().build();
+    let slow = |_ctx: CriticContext| async move {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(CriticOutput::clean())
+    };
+    let plan = ExecutionPlan::builder().critic(CriticSpec::new("slow", slow)).build().unwrap();
+    let options = RunOptions::new().registered(registry.register("order 7").unwrap());
+    let canceller = registry.clone();
+    let cancelled = async move {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(canceller.cancel("order 7", user("enough")));
+    };
+    let (report, ()) =
+        tokio::join!(executor.run_with(&plan, RunInput::new("x"), options), cancelled);
+    let report = report.unwrap();
+    assert_eq!((report.run_id(), report.cancelled()), ("order 7", Some(&user("enough"))));
+    assert_eq!(report.elapsed(), Duration::from_millis(20));
+    assert!(registry.is_empty());
+    let guard = registry.register("order 8").unwrap();
+    let token = guard.token();
+    let run = executor.run_with(&plan, RunInput::new("x"), RunOptions::new().registered(guard));
+    assert!(tokio::time::timeout(Duration::from_millis(5), run).await.is_err());
+    assert!(registry.is_empty() && token.is_cancelled(), "a dropped run is a cancelled one");
 }
