@@ -11,6 +11,7 @@ mod events;
 mod facade;
 mod metrics;
 mod operations;
+mod result;
 mod scopes;
 mod status;
 mod tasks;
@@ -51,6 +52,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(tasks::show, tasks::erase))
         .routes(routes!(tasks::cancel))
         .routes(routes!(events::events))
+        .routes(routes!(result::result))
         .routes(routes!(operations::list))
         .routes(routes!(operations::show, operations::cancel))
         .routes(routes!(catalog::list, catalog::add))
@@ -63,4 +65,5 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(facade::model))
         .routes(routes!(facade::chat))
         .routes(routes!(facade::completion))
+        .routes(routes!(facade::embeddings))
 }

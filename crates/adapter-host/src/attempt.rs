@@ -25,6 +25,9 @@ pub enum Input {
     Messages(Arc<[MessageRequest]>),
     /// Plain text to complete.
     Text(Arc<str>),
+    /// Texts to embed, for adapters that do this work
+    /// ([`Workloads::embedding`](crate::Workloads::embedding)).
+    Texts(Arc<[String]>),
 }
 
 /// Sampling parameters with defaults filled in. A value at its neutral point asks nothing of an engine.

@@ -27,6 +27,10 @@ pub enum EngineEvent {
     Replayed { tokens: u32 },
     /// New output.
     Output(Output),
+    /// What the work gave where that is no text, as JSON; once, and `Finished` follows. Of
+    /// [`Input::Texts`](crate::Input::Texts) it is `{"embeddings": [[…], …]}`, one list of finite numbers
+    /// for each text, in their order.
+    Result(Bytes),
     /// The engine is done; the last event.
     Finished(Finish),
 }

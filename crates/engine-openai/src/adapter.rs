@@ -1,6 +1,9 @@
 use std::{error::Error, pin::pin, sync::Arc, time::Duration};
 
-use adapter_host::{AdapterError, Attempt, AttemptId, EngineAdapter, EngineStream, Props};
+use adapter_host::{
+    AdapterError, Attempt, AttemptId, EngineAdapter, EngineEvent, EngineStream, Finish,
+    FinishReason, Input, Props,
+};
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
 use reqwest::{
@@ -12,8 +15,9 @@ use reqwest::{
 use crate::{
     ApiKey, ConfigError, OpenAiConfig,
     config::parse_base_url,
+    embedding::{EMBEDDINGS_BYTES_MAX, EmbeddingRequest, read_embeddings},
     masked::masked,
-    model_list::parse_models,
+    model_list::{is_model_name, parse_models},
     open_attempts::{OpenAttempt, OpenAttempts},
     refusal::{ErrorText, refusal},
     request::Request,
@@ -129,22 +133,63 @@ impl OpenAiAdapter {
         }
     }
 
-    async fn start(&self, attempt: &Attempt, open: &OpenAttempt) -> Result<(), AdapterError> {
-        let request = Request::new(attempt, &self.config).map_err(|error| {
-            tracing::warn!(attempt = %attempt.id, %error, "an attempt that cannot be sent");
-            AdapterError::Refused { status: None }
-        })?;
-        let body = serde_json::to_vec(&request).expect("a request of finite numbers and strings");
+    async fn post(
+        &self,
+        attempt: &Attempt,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response, AdapterError> {
         let mut builder = self
             .client
-            .post(self.url(request.path()))
+            .post(self.url(path))
             .header(CONTENT_TYPE, "application/json")
             .header("x-correlation-id", &*attempt.correlation_id)
             .body(body);
         if let Some(traceparent) = &attempt.traceparent {
             builder = builder.header("traceparent", &**traceparent);
         }
-        let response = self.send(builder, Some(&attempt.model)).await?;
+        self.send(builder, Some(&attempt.model)).await
+    }
+
+    /// Embeds texts; what the engine gave, and its end.
+    async fn embed(
+        &self,
+        attempt: &Attempt,
+        texts: &[String],
+    ) -> Result<[EngineEvent; 2], AdapterError> {
+        if !self.config.workloads.embedding || !is_model_name(&attempt.model) {
+            return Err(AdapterError::Refused { status: None });
+        }
+        let request =
+            EmbeddingRequest { model: &attempt.model, input: texts, encoding_format: "float" };
+        let body = serde_json::to_vec(&request).expect("strings are JSON");
+        let response = self.post(attempt, "/embeddings", body).await?;
+        let (body, end) = self.in_time(read_at_most(response, EMBEDDINGS_BYTES_MAX)).await?;
+        match end {
+            BodyEnd::Whole => {}
+            BodyEnd::Cut => return Err(protocol("its embeddings are too long")),
+            BodyEnd::Broken => {
+                return Err(AdapterError::Lost { reason: "the connection broke off".to_owned() });
+            }
+        }
+        let (result, prompt_tokens) = read_embeddings(&body, texts.len())
+            .map_err(|unusable| protocol(&unusable.to_string()))?;
+        let finish = Finish {
+            reason: FinishReason::Stop,
+            further: Vec::new(),
+            prompt_tokens,
+            output_tokens: Some(0),
+        };
+        Ok([EngineEvent::Result(result), EngineEvent::Finished(finish)])
+    }
+
+    async fn start(&self, attempt: &Attempt, open: &OpenAttempt) -> Result<(), AdapterError> {
+        let request = Request::new(attempt, &self.config).map_err(|error| {
+            tracing::warn!(attempt = %attempt.id, %error, "an attempt that cannot be sent");
+            AdapterError::Refused { status: None }
+        })?;
+        let body = serde_json::to_vec(&request).expect("a request of finite numbers and strings");
+        let response = self.post(attempt, request.path(), body).await?;
         let is_stream = response
             .headers()
             .get(CONTENT_TYPE)
@@ -178,6 +223,15 @@ impl EngineAdapter for OpenAiAdapter {
 
     async fn submit(&self, attempt: Attempt) -> Result<EngineStream, AdapterError> {
         let open = self.attempts.open(attempt.id);
+        if let Input::Texts(texts) = &attempt.input {
+            let embedded = pin!(self.embed(&attempt, texts));
+            return match select(embedded, pin!(open.aborted())).await {
+                Either::Left((embedded, _)) => {
+                    Ok(Box::pin(futures_util::stream::iter(embedded?.map(Ok))))
+                }
+                Either::Right(((), _)) => Err(AdapterError::Aborted),
+            };
+        }
         {
             let started = pin!(self.start(&attempt, &open));
             match select(started, pin!(open.aborted())).await {

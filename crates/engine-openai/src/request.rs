@@ -81,6 +81,7 @@ impl<'a> Request<'a> {
             Input::Tokens(_) => return Err(NotSendable::TokenIds),
             Input::Messages(messages) => (Some(messages), None),
             Input::Text(text) => (None, Some(&**text)),
+            Input::Texts(_) => return Err(NotSendable::Unsupported("inputs")),
         };
         for message in messages.into_iter().flat_map(|messages| messages.iter()) {
             check("messages", (1..=ROLE_BYTES_MAX).contains(&message.role.len()))?;

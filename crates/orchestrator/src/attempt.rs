@@ -179,6 +179,9 @@ async fn input(
     pool: &PoolFacts,
     model: &PoolModel,
 ) -> Result<Input, Verdict> {
+    if let Some(inputs) = &live.spec.inputs {
+        return Ok(Input::Texts(inputs.as_slice().into()));
+    }
     let messages = live.spec.messages.as_deref();
     if !pool.features.token_ids {
         return Ok(match (messages, &live.spec.prompt) {
@@ -233,13 +236,18 @@ fn already_whole(live: &LiveTask, replay: &Replay) -> Option<Verdict> {
         let tokens_out = usage.tokens_out.or(finish.output_tokens.map(u64::from));
         let usage = Counted { tokens_out, ..usage };
         let reasons = replay.answers.finish_reasons(Some(finish));
-        return Some(end(Ending::succeeded(reasons, usage), true));
+        let ending = Ending::succeeded(reasons, usage).with_result(replay.result.clone());
+        return Some(end(ending, true));
     }
     let reasons = || replay.answers.finish_reasons(None);
     replay.answers.is_stopped().then(|| end(Ending::succeeded(reasons(), usage), true))
 }
 
 fn method(live: &LiveTask, pool: &PoolFacts, replay: &Replay) -> Result<Method, Verdict> {
+    if live.spec.inputs.is_some() {
+        // Nothing is shown of such work before its end.
+        return Ok(Method::Fresh);
+    }
     if live.lost_until().is_some() && !pool.features.replay && !pool.features.strict {
         // Clients may have seen more than the log has, and nothing says what.
         let message =

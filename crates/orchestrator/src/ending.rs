@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use api_types::{EndEvent, ErrorBody, ErrorCode, TaskState};
+use bytes::Bytes;
 use orchestrator_core::EndedBy;
 
 use crate::{
@@ -10,6 +11,9 @@ use crate::{
     replay::Replay,
     shared::Shared,
 };
+
+/// Longest result that is part of the terminal event (ORCH-077).
+const RESULT_SHOWN_BYTES_MAX: usize = 256 << 10;
 
 /// How a task is to end.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub(crate) enum TerminalEvent {
     /// The reason of each answer, at least one.
     End {
         finish_reasons: Vec<&'static str>,
+        /// What the work gave where that is no text, as JSON.
+        result: Option<Bytes>,
     },
     Error(Box<ErrorBody>),
 }
@@ -46,18 +52,26 @@ impl Ending {
     pub(crate) fn succeeded(finish_reasons: Vec<&'static str>, usage: Counted) -> Self {
         Self {
             state: TaskState::Succeeded,
-            event: TerminalEvent::End { finish_reasons },
+            event: TerminalEvent::End { finish_reasons, result: None },
             outcome: Some(Outcome::Completed),
             usage,
             frees_binding: false,
         }
     }
 
+    /// With what the work gave where that is no text.
+    pub(crate) fn with_result(mut self, json: Option<Bytes>) -> Self {
+        if let TerminalEvent::End { result, .. } = &mut self.event {
+            *result = json;
+        }
+        self
+    }
+
     /// Somebody wished the task to end.
     pub(crate) fn canceled(usage: Counted, is_abandoned: bool) -> Self {
         Self {
             state: TaskState::Canceled,
-            event: TerminalEvent::End { finish_reasons: vec!["canceled"] },
+            event: TerminalEvent::End { finish_reasons: vec!["canceled"], result: None },
             outcome: Some(Outcome::Canceled),
             usage,
             frees_binding: is_abandoned,
@@ -149,7 +163,8 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
     };
     let waited_ms = live.waited_ms(&*shared.clock);
     let (event, data, error) = match ending.event {
-        TerminalEvent::End { finish_reasons } => {
+        TerminalEvent::End { finish_reasons, result } => {
+            let (result, result_url) = shown_result(live, result);
             let all = || finish_reasons.iter().map(|&reason| reason.to_owned()).collect();
             let end = EndEvent {
                 finish_reason: finish_reasons.first().copied().unwrap_or_default().to_owned(),
@@ -161,8 +176,8 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
                 decode_time_ms: usage.decode_time_ms,
                 attempts,
                 kv_migrated: false,
-                result: None,
-                result_url: None,
+                result,
+                result_url,
             };
             ("end", serde_json::to_string(&end), None)
         }
@@ -196,6 +211,20 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
     live.log.publish_terminal(&end);
     let decode_time_ms = (usage.tokens_out.unwrap_or_default() > 0).then_some(usage.decode_time_ms);
     shared.count_end(live, &end, ending.state, decode_time_ms);
+}
+
+/// A result as the terminal event shows it: itself, or where it is to be had (ORCH-077).
+fn shown_result(
+    live: &LiveTask,
+    result: Option<Bytes>,
+) -> (Option<serde_json::Value>, Option<String>) {
+    match result {
+        None => (None, None),
+        Some(json) if json.len() <= RESULT_SHOWN_BYTES_MAX => {
+            (Some(serde_json::from_slice(&json).expect("adapters give JSON")), None)
+        }
+        Some(_) => (None, Some(format!("/v2/tasks/{}/result", live.id))),
+    }
 }
 
 /// What the task used. An end that does not come from a running attempt counts what was shown before it.

@@ -8,6 +8,8 @@ pub(crate) enum Entry {
     Output(Output),
     /// What the engine needs again for equal arithmetic, as JSON.
     Settings(Bytes),
+    /// What the work gave where that is no text, as JSON.
+    Result(Bytes),
     /// The engine was done; nothing follows.
     Finished(Finish),
 }
@@ -19,6 +21,7 @@ const FINISHED: u8 = 3;
 const RICH_OUTPUT: u8 = 4;
 /// The end of several answers.
 const ALL_FINISHED: u8 = 5;
+const RESULT: u8 = 6;
 
 /// Adds an output to a frame's generation part.
 ///
@@ -53,6 +56,13 @@ pub(crate) fn write_output(out: &mut Vec<u8>, output: &Output) {
 /// Adds an engine's settings to a frame's generation part.
 pub(crate) fn write_settings(out: &mut Vec<u8>, json: &[u8]) {
     out.push(SETTINGS);
+    write_number(out, json.len() as u64);
+    out.extend_from_slice(json);
+}
+
+/// Adds a result to a frame's generation part.
+pub(crate) fn write_result(out: &mut Vec<u8>, json: &[u8]) {
+    out.push(RESULT);
     write_number(out, json.len() as u64);
     out.extend_from_slice(json);
 }
@@ -102,6 +112,7 @@ pub(crate) fn read_entries(mut bytes: Bytes, entries: &mut Vec<Entry>) -> Result
         let entry = match bytes.get_u8() {
             OUTPUT => Entry::Output(read_output(&mut bytes)?),
             RICH_OUTPUT => Entry::Output(read_rich_output(&mut bytes)?),
+            RESULT => Entry::Result(read_bytes(&mut bytes)?),
             SETTINGS => Entry::Settings(read_bytes(&mut bytes)?),
             FINISHED => Entry::Finished(read_finish(&mut bytes)?),
             ALL_FINISHED => Entry::Finished(read_all_finished(&mut bytes)?),

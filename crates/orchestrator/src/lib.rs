@@ -32,6 +32,7 @@ mod recovery;
 mod refusal;
 mod relay;
 mod replay;
+mod result;
 mod retention;
 mod run;
 mod shared;

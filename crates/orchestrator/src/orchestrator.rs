@@ -3,7 +3,8 @@ use std::{
     time::Duration,
 };
 
-use api_types::{ModelView, PoolStatus, PreparationView, QueueStatus, TaskState};
+use api_types::{ModelView, PoolStatus, PreparationView, QueueStatus, TaskState, Workload};
+use bytes::Bytes;
 use orchestrator_core::{Event, TaskId};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +14,7 @@ use crate::{
     live_task::StopReason,
     pool_table::PoolState,
     recovery::{self, NOTE_CLEAN},
+    result,
     shared::Shared,
     task_log::TaskLog,
 };
@@ -95,6 +97,20 @@ impl Orchestrator {
         }
         let (row, _) = self.task(id).await?;
         Ok(row.end.map_or(0, |end| end.event_id))
+    }
+
+    /// What a task gave that is no text, as JSON: the embeddings of one that succeeded.
+    ///
+    /// # Errors
+    /// As [`Self::task`]; [`Refusal::NoResult`] where it has none, or none yet.
+    pub async fn result(&self, id: TaskId) -> Result<Bytes, Refusal> {
+        let (row, _) = self.task(id).await?;
+        let has_one = row.state == TaskState::Succeeded && row.spec.workload == Workload::Embedding;
+        let end = row.end.filter(|_| has_one).ok_or(Refusal::NoResult)?;
+        if end.events_gone_at_ms.is_some() {
+            return Err(Refusal::EventsGone);
+        }
+        result::of_regions(&*self.shared.events, id, &end.regions)?.ok_or(Refusal::NoResult)
     }
 
     /// Tasks newest first, admitted before `before_sequence` where it is given.

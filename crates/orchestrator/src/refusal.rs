@@ -41,6 +41,8 @@ pub enum Refusal {
     ShuttingDown,
     #[error("no task has this id")]
     UnknownTask,
+    #[error("the task has no result; only embeddings that succeeded have one")]
+    NoResult,
     #[error("the task has {last_event_id} events; `{asked}` is not one of them")]
     UnknownEvent { asked: u64, last_event_id: u64 },
     #[error("the task's events are no longer kept; the task's own page still tells its end")]
@@ -105,6 +107,7 @@ impl Refusal {
             | Self::StorageFull
             | Self::ShuttingDown
             | Self::UnknownTask
+            | Self::NoResult
             | Self::EventsGone
             | Self::StillLive
             | Self::Store(_)
@@ -130,7 +133,7 @@ impl Refusal {
             Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,
             Self::StorageFull => ErrorCode::StorageFull,
             Self::ShuttingDown => ErrorCode::ShuttingDown,
-            Self::UnknownTask => ErrorCode::NotFound,
+            Self::UnknownTask | Self::NoResult => ErrorCode::NotFound,
             Self::EventsGone => ErrorCode::EventsGone,
             Self::UnknownEvent { .. } | Self::StillLive | Self::StoreIsRead => ErrorCode::Conflict,
             Self::Store(_) | Self::Events(_) => ErrorCode::Internal,

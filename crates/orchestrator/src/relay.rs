@@ -37,6 +37,8 @@ pub(crate) struct Relay<'a> {
     stream: EngineStream,
     comparison: Option<Comparison>,
     replay: Replay,
+    /// What the work gave where that is no text.
+    result: Option<Bytes>,
     answers: Answers,
     attempt_number: u32,
     next_event: u64,
@@ -95,6 +97,7 @@ impl<'a> Relay<'a> {
             answers: replay.answers.clone(),
             accepted_tokens: replay.tokens(),
             replay,
+            result: None,
             stream,
             attempt_number: u32::try_from(attempts).unwrap_or(u32::MAX),
             next_event: live.log.last_event() + 1,
@@ -244,6 +247,10 @@ impl<'a> Relay<'a> {
                         break;
                     }
                 }
+                EngineEvent::Result(json) => {
+                    generation::write_result(&mut self.generation, &json);
+                    self.result = Some(json);
+                }
                 EngineEvent::Finished(finish) => {
                     if self.comparison.as_ref().is_some_and(|comparison| !comparison.is_done()) {
                         return Some(self.mismatch());
@@ -272,6 +279,7 @@ impl<'a> Relay<'a> {
             self.streamed.tokens += told.map_or(0, u64::from);
         }
         let ending = Ending::succeeded(reasons, self.usage(finish.as_ref()));
+        let ending = ending.with_result(self.result.take());
         Some(end(ending, finish.is_some()))
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Replay {
     pub(crate) outputs: Vec<Output>,
     /// What the engine recorded for equal arithmetic.
     pub(crate) settings: Option<serde_json::Value>,
+    /// What the work gave where that is no text.
+    pub(crate) result: Option<Bytes>,
     /// How the engine ended, where it had ended already.
     pub(crate) finish: Option<Finish>,
     /// The answers as they stood.
@@ -39,6 +41,7 @@ impl Replay {
         let mut replay = Self {
             outputs: Vec::new(),
             settings: None,
+            result: None,
             finish: None,
             answers: Answers::new(spec),
             events: 0,
@@ -54,6 +57,7 @@ impl Replay {
                     replay.settings =
                         Some(serde_json::from_slice(&json).map_err(|_bad| Unreadable)?);
                 }
+                Entry::Result(json) => replay.result = Some(json),
                 Entry::Finished(finish) => {
                     replay.answers.finish(&mut pieces);
                     replay.finish = Some(finish);

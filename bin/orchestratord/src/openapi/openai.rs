@@ -99,6 +99,47 @@ pub(crate) struct CompletionRequest {
     pub(crate) stream: Option<bool>,
 }
 
+/// The request of `POST /v1/embeddings`, in OpenAI's words.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmbeddingsRequest {
+    #[schema(min_length = 1)]
+    pub(crate) model: String,
+    /// One text, or up to 2048.
+    pub(crate) input: OneOrMore,
+    /// `float`, or `base64` of 32-bit floats in little-endian order.
+    #[schema(pattern = "^(float|base64)$")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) encoding_format: Option<String>,
+}
+
+/// OpenAI's `list` of embeddings.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Embeddings {
+    /// Always `list`.
+    pub(crate) object: String,
+    pub(crate) data: Vec<EmbeddingEntry>,
+    pub(crate) model: String,
+    pub(crate) usage: EmbeddingUsage,
+}
+
+/// The embedding of one text.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmbeddingEntry {
+    /// Always `embedding`.
+    pub(crate) object: String,
+    pub(crate) index: u32,
+    /// Numbers, or base64.
+    #[schema(value_type = Object)]
+    pub(crate) embedding: Value,
+}
+
+/// Tokens read; 0 where the engine did not count.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct EmbeddingUsage {
+    pub(crate) prompt_tokens: u64,
+    pub(crate) total_tokens: u64,
+}
+
 /// OpenAI's `text_completion`.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct TextCompletion {
@@ -255,6 +296,27 @@ pub(crate) fn completion_request() -> CompletionRequest {
         logprobs: None,
         n: None,
         stream: None,
+    }
+}
+
+pub(crate) fn embeddings_request() -> EmbeddingsRequest {
+    EmbeddingsRequest {
+        model: MODEL.to_owned(),
+        input: OneOrMore::One("Name three colors.".to_owned()),
+        encoding_format: None,
+    }
+}
+
+pub(crate) fn embeddings() -> Embeddings {
+    Embeddings {
+        object: "list".to_owned(),
+        data: vec![EmbeddingEntry {
+            object: "embedding".to_owned(),
+            index: 0,
+            embedding: json!([0.25, -0.5]),
+        }],
+        model: MODEL.to_owned(),
+        usage: EmbeddingUsage { prompt_tokens: 4, total_tokens: 4 },
     }
 }
 

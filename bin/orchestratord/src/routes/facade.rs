@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use api_types::{ErrorBody, ErrorCode, EventKind, ModelView, PreparationView, TaskRequest};
+use api_types::{
+    EndEvent, ErrorBody, ErrorCode, EventKind, ModelView, PreparationView, TaskRequest,
+};
 use axum::{
     Extension, Json,
     body::Body,
@@ -11,9 +13,9 @@ use axum::{
 use http_edge::{Problem, RequestContext, read_body};
 use jiff::Timestamp;
 use openai_facade::{
-    Answer, AnswerForm, ChunkWriter, Collector, Completion, FacadeError, FacadeRequest,
-    ModelListObject, ModelObject, RequestHeaders, RequestProblem, facade_error, header, parse_chat,
-    parse_completion, reattach_ms,
+    Answer, AnswerForm, ChunkWriter, Collector, Completion, EmbeddingRequest, FacadeError,
+    FacadeRequest, ModelListObject, ModelObject, RequestHeaders, RequestProblem, embedding_answer,
+    facade_error, header, parse_chat, parse_completion, parse_embeddings, reattach_ms,
 };
 use orchestrator::{Accepted, Delivery, Refusal, Submission, Subscribed, Subscription};
 use orchestrator_core::TaskId;
@@ -155,6 +157,97 @@ pub(super) async fn completion(
     complete(&state, &context, request, route).await
 }
 
+/// Embed texts.
+///
+/// OpenAI's embeddings as a view of a task of workload embedding, for models whose pools do this work.
+#[utoipa::path(
+    post,
+    path = "/v1/embeddings",
+    tag = "openai",
+    operation_id = "create_embeddings",
+    params(
+        ("X-Priority" = Option<String>, Header, pattern = "^(interactive|batch)$", description = "The task's class."),
+        ("X-Deadline-Ms" = Option<u64>, Header, minimum = 1, maximum = 31622400000_i64,
+            description = "Milliseconds from admission."),
+        (
+            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
+            description = "A repeat with the same key joins the task."
+        ),
+    ),
+    request_body(content = openai::EmbeddingsRequest, example = json!(openai::embeddings_request())),
+    responses((
+        status = 200,
+        description = "One embedding for each text, in their order.",
+        headers(("X-Task-Id" = String, description = "The task; see /v2/tasks/{id}.")),
+        body = openai::Embeddings,
+        example = json!(openai::embeddings())
+    )),
+    extensions(("x-error-codes" = json!([&SUBMIT_ERRORS[..], &OUTCOME_ERRORS[..]].concat())))
+)]
+pub(super) async fn embeddings(
+    State(state): State<AppState>,
+    Extension(context): Extension<RequestContext>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let correlation_id = context.correlation_id.as_str();
+    let refused = |refusal: Refusal| problem(&refusal, correlation_id);
+    let headers = request.headers().clone();
+    let body = read_body(request).await?;
+    let EmbeddingRequest { task, encoding, ignored } =
+        parse_embeddings(&body, &wishes(&headers))
+            .map_err(|wrong| Problem::from(wrong.error_body(correlation_id)))?;
+    if !ignored.is_empty() {
+        state.scrape.metrics.params_ignored(ignored.len() as u64);
+    }
+    let model = task.model_ref.clone().unwrap_or_default();
+    let submission = submission(task, &context, &headers, "/v1/embeddings").map_err(refused)?;
+    let (accepted, subscribed) = listened_to(&state, submission).await.map_err(refused)?;
+    let id = accepted.task.id;
+    let Subscribed::Stream(subscription) = subscribed else { return Err(Problem::internal()) };
+    let response = match ended(subscription).await? {
+        Outcome::Error(error) => error_response(&facade_error(&error, None)),
+        Outcome::End(end) => {
+            let result = state.orchestrator.result(id).await.map_err(refused)?;
+            let list = embedding_answer(&model, encoding, end.tokens_in, &result)
+                .map_err(|error| unreadable(&error))?;
+            json_response(list)
+        }
+    };
+    Ok(of_task(response, id, correlation_id))
+}
+
+/// How a task ended.
+enum Outcome {
+    End(Box<EndEvent>),
+    Error(Box<ErrorBody>),
+}
+
+/// Waits for the end of a task of whose events only the last one matters.
+async fn ended(mut subscription: Subscription) -> Result<Outcome, Problem> {
+    while let Some(delivery) = subscription.next().await {
+        let Delivery::Terminal(terminal) = delivery.map_err(|error| unreadable(&error))? else {
+            continue;
+        };
+        let outcome = if terminal.name == EventKind::End.name() {
+            serde_json::from_str(&terminal.data).map(Outcome::End)
+        } else {
+            serde_json::from_str(&terminal.data).map(Outcome::Error)
+        };
+        return outcome.map_err(|error| unreadable(&error));
+    }
+    Err(shutting_down())
+}
+
+fn shutting_down() -> Problem {
+    let message = "the daemon is shutting down; the task goes on at its next start";
+    Problem::new(ErrorCode::ShuttingDown, message)
+}
+
+fn json_response(json: Vec<u8>) -> Response {
+    let json_type = HeaderValue::from_static("application/json");
+    ([(CONTENT_TYPE, json_type)], json).into_response()
+}
+
 /// What sets the routes of completions apart.
 struct Route {
     path: &'static str,
@@ -283,15 +376,11 @@ async fn collect(
         };
         match answer {
             None => {}
-            Some(Answer::Completion(json)) => {
-                let json_type = HeaderValue::from_static("application/json");
-                return Ok(([(CONTENT_TYPE, json_type)], json).into_response());
-            }
+            Some(Answer::Completion(json)) => return Ok(json_response(json)),
             Some(Answer::Error(error)) => return Ok(error_response(&error)),
         }
     }
-    let message = "the daemon is shutting down; the task goes on at its next start";
-    Err(Problem::new(ErrorCode::ShuttingDown, message))
+    Err(shutting_down())
 }
 
 fn unreadable(error: &dyn std::error::Error) -> Problem {

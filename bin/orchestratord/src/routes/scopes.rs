@@ -12,6 +12,7 @@ pub(crate) const SCOPES: &[RouteNeeds] = &[
     client("/v2/tasks/{id}"),
     client("/v2/tasks/{id}/cancel"),
     client("/v2/tasks/{id}/events"),
+    client("/v2/tasks/{id}/result"),
     reads("/v2/operations"),
     reads("/v2/operations/{id}"),
     reads("/v2/catalog/models"),
@@ -24,6 +25,7 @@ pub(crate) const SCOPES: &[RouteNeeds] = &[
     client("/v1/models/{*id}"),
     client("/v1/chat/completions"),
     client("/v1/completions"),
+    client("/v1/embeddings"),
 ];
 
 const fn client(path: &'static str) -> RouteNeeds {

@@ -57,7 +57,7 @@ fn an_unknown_path_is_not_found_in_the_shape_of_its_api() {
     ] {
         daemon.get(path).expect_error(404, "NOT_FOUND");
     }
-    let facade = daemon.get("/v1/embeddings");
+    let facade = daemon.get("/v1/nothing");
     assert_eq!((facade.status, &facade.json()["error"]["type"]), (404, &json!("not_found_error")));
 }
 

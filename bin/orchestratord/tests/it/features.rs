@@ -321,3 +321,95 @@ fn images_count_as_declared_and_an_answer_beyond_the_context_is_refused() {
     let answer = daemon.post("/v2/tasks", &native("x", &json!({"max_tokens": 251})));
     assert_eq!((answer.status, &answer.json()["code"]), (422, &json!("CONTEXT_EXCEEDED")));
 }
+
+const EMBEDS: &str = "slots = 4\nworkloads = [\"embedding\"]";
+
+/// Verifies: ORCH-032, ORCH-077, ORCH-241, ORCH-248
+#[test]
+fn embeddings_are_tasks_whose_result_is_in_their_end() {
+    let (engine, _home, daemon) = start(EMBEDS);
+    let task = daemon.submit(&json!({
+        "model_ref": "scripted", "workload": "embedding", "inputs": ["[[tokens=2]] one", "\u{8}\u{10}"],
+    }));
+    daemon.wait_until(&task, "succeeded");
+    let events = daemon.events(&task).rest();
+    let names: Vec<&str> = events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(names, ["started", "end"]);
+    let end = events[1].json();
+    let result = json!({"embeddings": [[11.375, 11.375], [1.0, 2.0]]});
+    assert_eq!((&end["result"], &end["tokens_in"]), (&result, &json!(3)), "{end}");
+    assert_eq!(daemon.get(&format!("/v2/tasks/{task}/result")).json(), result);
+    let fields = &engine.log()[0]["fields"];
+    assert_eq!(
+        (&fields["model"], &fields["encoding_format"]),
+        (&json!("scripted"), &json!("float"))
+    );
+
+    let ask = |more: &Value| {
+        let body = with(json!({"model": "scripted", "input": "\u{8}\u{10}"}), more);
+        daemon.post("/v1/embeddings", &body)
+    };
+    let answer = ask(&json!({}));
+    assert!(answer.header("x-task-id").is_some() && answer.header("x-request-id").is_some());
+    let list = answer.json();
+    assert_eq!(list["data"][0]["embedding"], json!([1.0, 2.0, 0.0, 0.0]));
+    let packed = ask(&json!({"encoding_format": "base64"})).json();
+    assert_eq!(packed["data"][0]["embedding"], "AACAPwAAAEAAAAAAAAAAAA==");
+
+    // This pool embeds and does nothing else; a task without a result says so.
+    refused(&daemon.post("/v1/chat/completions", &chat("x", &json!({}))), 400, "workload");
+    let refusal = ask(&json!({"input": "[[error=400]]"}));
+    assert_eq!((refusal.status, &refusal.json()["error"]["code"]), (503, &json!("ENGINE_REFUSED")));
+    let failed = refusal.header("x-task-id").unwrap();
+    assert_eq!(daemon.get(&format!("/v2/tasks/{failed}/result")).status, 404);
+}
+
+/// Verifies: ORCH-077
+#[test]
+fn a_large_result_is_fetched_apart_also_after_a_restart() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::scripted(&engine, EMBEDS, "");
+    let daemon = home.start().ready();
+    let text = "[[tokens=100000]] large";
+    let inputs = json!({"model_ref": "scripted", "workload": "embedding", "inputs": [text]});
+    let task = daemon.submit(&inputs);
+    daemon.wait_until(&task, "succeeded");
+    let url = format!("/v2/tasks/{task}/result");
+    let end = daemon.events(&task).rest().pop().unwrap().json();
+    assert_eq!(
+        (end.get("result"), end["result_url"].as_str()),
+        (None, Some(url.as_str())),
+        "{end}"
+    );
+    let whole = daemon.get(&url);
+    assert_eq!(whole.json()["embeddings"][0].as_array().unwrap().len(), 100_000);
+    let list = daemon.post("/v1/embeddings", &json!({"model": "scripted", "input": text})).json();
+    assert_eq!(list["data"][0]["embedding"], whole.json()["embeddings"][0]);
+    daemon.kill();
+    let daemon = home.start();
+    assert_eq!(daemon.get(&url).body, whole.body);
+}
+
+/// Verifies: ORCH-103
+#[test]
+fn an_embedding_whose_worker_dies_is_made_again() {
+    let mut first = ScriptedEngine::start(&[]);
+    let home = Home::scripted(&first, EMBEDS, "");
+    let daemon = home.start().ready();
+    let inputs = json!({
+        "model_ref": "scripted", "workload": "embedding", "inputs": ["[[stall_after=0]]"],
+    });
+    let task = daemon.submit(&inputs);
+    wait_for("the engine has it", || {
+        first.log().iter().any(|entry| entry["event"] == "started").then_some(())
+    });
+    daemon.kill();
+    first.kill();
+    let second = ScriptedEngine::start(&[]);
+    home.configure(&format!("{}\n{EMBEDS}", pool_of(&second)));
+    let daemon = home.start().ready();
+    wait_for("the other engine has it", || {
+        second.log().iter().any(|entry| entry["event"] == "started").then_some(())
+    });
+    assert_eq!(daemon.cancel(&task)["status"], "canceled");
+}

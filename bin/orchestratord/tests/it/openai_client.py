@@ -111,6 +111,16 @@ assert len(plain.choices[0].logprobs.tokens) == 5, plain
 parts = client.completions.create(model=MODEL, prompt="[[tokens=9]] once", max_tokens=5, stream=True)
 assert "".join(part.choices[0].text for part in parts) == plain.choices[0].text
 
+# Embeddings; the client asks for base64 by itself.
+made = client.embeddings.create(model=MODEL, input=["[[tokens=3]]", "ab"])
+assert made.data[1].embedding == [12.125, 12.25, 0.0], made
+floats = client.embeddings.create(model=MODEL, input=["[[tokens=3]]", "ab"], encoding_format="float")
+assert floats.data[1].embedding == made.data[1].embedding, floats
+bad = refusal(
+    openai.BadRequestError, lambda: client.embeddings.create(model=MODEL, input="x", dimensions=3)
+)
+assert bad.param == "dimensions", bad
+
 # What the pool does not declare is refused by name; every answer says which request it was.
 image = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0K"}}]
 bad = refusal(openai.BadRequestError, lambda: ask(image))

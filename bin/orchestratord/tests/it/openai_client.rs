@@ -10,7 +10,7 @@ const TOKEN: &str = "a-token-for-the-official-client-0123456789";
 #[test]
 fn the_official_client_is_served_unmodified() {
     let engine = ScriptedEngine::start(&[]);
-    let pool = "slots = 1\nchunk_is_token = true\n\
+    let pool = "slots = 1\nworkloads = [\"completion\", \"embedding\"]\nchunk_is_token = true\n\
         features = [\"tools\", \"json_schema\", \"logprobs\", \"n\"]";
     let home = Home::scripted(&engine, pool, "[queue]\nmodel_capacity = 1");
     let token_file = home.path().join("token");

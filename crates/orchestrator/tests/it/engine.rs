@@ -281,6 +281,7 @@ impl Generation {
         let mut answer = match &attempt.input {
             Input::Tokens(ids) => ids.iter().map(|id| u8::try_from(*id).unwrap()).collect(),
             Input::Text(text) => text.as_bytes().to_vec(),
+            Input::Texts(texts) => texts.concat().into_bytes(),
             Input::Messages(messages) => messages
                 .iter()
                 .flat_map(|message| message.content.text().into_bytes())
