@@ -1,6 +1,6 @@
 use std::{error::Error, io, process::ExitCode};
 
-use api_types::{ErrorBody, InvalidField};
+use api_types::{InvalidField, ReportedError};
 use camino::Utf8PathBuf;
 use client::ClientError;
 use serde_json::json;
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
         source: ClientError,
     },
     #[error("task {task_id} failed: {}", body.message)]
-    TaskFailed { task_id: String, body: Box<ErrorBody> },
+    TaskFailed { task_id: String, body: Box<ReportedError> },
     #[error("task {task_id} was canceled")]
     TaskCanceled { task_id: String },
     #[error("cannot read the token in {path}")]
@@ -96,7 +96,7 @@ impl Failure {
         )
     }
 
-    fn body(&self) -> Option<&ErrorBody> {
+    fn body(&self) -> Option<&ReportedError> {
         match self {
             Self::TaskFailed { body, .. } => Some(body),
             Self::Client(error) | Self::LostSight { source: error, .. } => error.body(),
@@ -118,9 +118,7 @@ impl Failure {
         } else if !is_silent {
             eprintln!("orchctl: {}", self.chain());
             if let Some(body) = self.body() {
-                let code = json!(body.code);
-                let code = code.as_str().unwrap_or_default();
-                eprintln!("  code {code}, correlation {}", body.correlation_id);
+                eprintln!("  code {}, correlation {}", body.code.name(), body.correlation_id);
             }
         }
         self.exit_code().into()

@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    abilities::Abilities,
     announce::announce,
     boot_clock::BootClock,
     catalog_keeper,
@@ -153,6 +154,7 @@ pub(crate) async fn run(
             store: data_dir.join("store.sqlite"),
         }),
         profile: config.profile.name(),
+        abilities: Arc::new(Abilities::of(&config)),
         admissions: TaskTracker::new(),
     };
     let edge = EdgeOptions {

@@ -1,5 +1,6 @@
 //! The orchestrator daemon: reads the configuration, puts the parts together, serves, and ends in order.
 
+mod abilities;
 mod announce;
 mod backup;
 mod boot_clock;

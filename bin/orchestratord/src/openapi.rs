@@ -4,6 +4,7 @@
 //! to repeat: the errors of the layers in front of the handlers, the one shape of errors, headers that every
 //! answer carries, and who may call.
 
+pub(crate) mod catalog_examples;
 mod errors;
 mod events;
 pub(crate) mod examples;
@@ -11,7 +12,7 @@ pub(crate) mod openai;
 
 use std::sync::LazyLock;
 
-use api_types::{EndEvent, ErrorBody, MetricsEvent, StartedEvent, TokenEvent};
+use api_types::{EndEvent, ErrorBody, ErrorCode, MetricsEvent, StartedEvent, TokenEvent};
 use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
@@ -26,7 +27,14 @@ pub(crate) const API_VERSION: &str = "2.0.0";
 
 /// Types that no operation's own words name: what is inside an event stream.
 #[derive(OpenApi)]
-#[openapi(components(schemas(EndEvent, ErrorBody, MetricsEvent, StartedEvent, TokenEvent)))]
+#[openapi(components(schemas(
+    EndEvent,
+    ErrorBody,
+    ErrorCode,
+    MetricsEvent,
+    StartedEvent,
+    TokenEvent
+)))]
 pub(crate) struct InStreams;
 
 /// Methods that an entry of `paths` may have.
@@ -89,6 +97,7 @@ pub(crate) fn document(routes: utoipa::openapi::OpenApi) -> Value {
     document["components"]["headers"] = errors::headers();
     document["components"]["schemas"]["OpenAiError"] = openai::error_schema();
     exact_task_request(&mut document["components"]["schemas"]["TaskRequest"]);
+    document["paths"]["/v2/tasks"]["post"]["responses"]["202"]["links"] = links_of_a_task();
     let paths = std::mem::take(&mut document["paths"]);
     let Value::Object(paths) = paths else { return document };
     let finished = paths.into_iter().map(|(path, mut item)| {
@@ -121,6 +130,12 @@ fn exact_task_request(schema: &mut Value) {
     ]);
 }
 
+/// Where a client goes from a 202.
+fn links_of_a_task() -> Value {
+    let link = |operation: &str| json!({"operationId": operation, "parameters": {"id": "$response.body#/task_id"}});
+    json!({"show": link("get_task"), "follow": link("follow_task"), "cancel": link("cancel_task")})
+}
+
 fn tags() -> Value {
     json!([
         {"name": "tasks", "description": "Work: handing it in, following it, ending it."},
@@ -137,7 +152,9 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
     let parameters = parameters.entry("parameters").or_insert_with(|| json!([]));
     let parameters = parameters.as_array_mut().expect("parameters are a list");
     for parameter in parameters.iter_mut() {
-        never_null(&mut parameter["schema"]["type"]);
+        if let Some(schema) = parameter.get_mut("schema") {
+            never_null(schema);
+        }
     }
     parameters.push(json!({"$ref": "#/components/parameters/CorrelationId"}));
     operation["security"] = errors::security(path, method);
@@ -145,12 +162,18 @@ fn finish(path: &str, method: &str, operation: &mut Value) {
     add_headers(path, operation);
 }
 
-/// A parameter that may be left out has no null: what stands in an address is text.
-fn never_null(kind: &mut Value) {
-    let Some(kinds) = kind.as_array() else { return };
-    let mut kinds = kinds.iter().filter(|kind| **kind != "null");
-    if let (Some(only), None) = (kinds.next(), kinds.next()) {
-        *kind = only.clone();
+/// A parameter that may be left out has no null: what stands in an address or a header is text.
+fn never_null(schema: &mut Value) {
+    let only = |values: Option<&Vec<Value>>, null: &Value| {
+        let mut others = values?.iter().filter(|value| *value != null);
+        Some(others.next().filter(|_| others.next().is_none())?.clone())
+    };
+    if let Some(kind) = only(schema.get("type").and_then(Value::as_array), &json!("null")) {
+        schema["type"] = kind;
+    } else if let Some(alternative) =
+        only(schema.get("oneOf").and_then(Value::as_array), &json!({"type": "null"}))
+    {
+        *schema = alternative;
     }
 }
 

@@ -1,4 +1,6 @@
 use api_types::InvalidField;
+use catalog_core::CatalogId;
+use operations::OperationId;
 use utoipa::{
     IntoParams,
     openapi::{
@@ -75,6 +77,28 @@ impl PageKey for u64 {
     fn decode(text: &str) -> Option<Self> {
         let key = Self::from_str_radix(text.strip_prefix('s')?, 16).ok()?;
         (key.encode() == text).then_some(key)
+    }
+}
+
+/// A list by the ids of operations.
+impl PageKey for OperationId {
+    fn encode(&self) -> String {
+        self.to_string()
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|id: &Self| id.to_string() == text)
+    }
+}
+
+/// A list by the ids of models.
+impl PageKey for CatalogId {
+    fn encode(&self) -> String {
+        self.to_string()
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|id: &Self| id.to_string() == text)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{openapi, state::AppState};
 mod catalog;
 mod events;
 mod facade;
+mod meta;
 mod metrics;
 mod operations;
 mod result;
@@ -47,6 +48,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(status::ready))
         .routes(routes!(metrics::page))
         .routes(routes!(openapi::serve))
+        .routes(routes!(meta::capabilities))
+        .routes(routes!(meta::version))
         .routes(routes!(status::status))
         .routes(routes!(tasks::submit, tasks::list))
         .routes(routes!(tasks::show, tasks::erase))

@@ -7,7 +7,9 @@ use orchestrator::{Orchestrator, Refusal, TaskRow};
 use orchestrator_core::TaskId;
 use tokio_util::task::TaskTracker;
 
-use crate::{catalog_parts::CatalogParts, event_stream::Pace, scrape::Scrape};
+use crate::{
+    abilities::Abilities, catalog_parts::CatalogParts, event_stream::Pace, scrape::Scrape,
+};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -18,6 +20,7 @@ pub(crate) struct AppState {
     pub(crate) pace: Pace,
     pub(crate) scrape: Arc<Scrape>,
     pub(crate) profile: &'static str,
+    pub(crate) abilities: Arc<Abilities>,
     /// Admissions that are carried through although the client leaves in their middle; they end with the
     /// runtime.
     pub(crate) admissions: TaskTracker,

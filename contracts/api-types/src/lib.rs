@@ -9,6 +9,7 @@ mod error;
 mod error_guide;
 mod event;
 mod json_object;
+mod meta;
 mod models;
 mod operation;
 mod output;
@@ -24,13 +25,16 @@ pub use catalog::{
     CatalogModelView, ModelState, ModelStateRequest, NodeHolding, PoolHolding, SbomView,
     SignatureView,
 };
-pub use error::{ErrorBody, ErrorCode};
+pub use error::{ErrorBody, ErrorCode, ReportedCode, ReportedError};
 pub use error_guide::ErrorGuide;
 pub use event::{
     Alternative, EndEvent, EventKind, MetricsEvent, StartedEvent, TokenEvent, TokenLogprob,
     ToolDelta,
 };
 pub use json_object::JsonObject;
+pub use meta::{
+    CapabilitiesView, LimitsView, ModelCapabilities, PoolCapabilities, RateLimitsView, VersionView,
+};
 pub use models::{ModelList, ModelView};
 pub use operation::{OperationAccepted, OperationProgress, OperationStatus, OperationView};
 pub use output::{

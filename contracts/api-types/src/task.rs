@@ -100,10 +100,10 @@ pub enum StepStatus {
     Failed,
 }
 
-/// `GET /v2/tasks/{id}` (ORCH-062).
+/// `GET /v2/tasks/{id}` (ORCH-062). Clients read it with [`ReportedError`](crate::ReportedError) for `E`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TaskView {
+pub struct TaskView<E = ErrorBody> {
     pub task_id: String,
     pub status: TaskState,
     pub model_ref: String,
@@ -132,7 +132,7 @@ pub struct TaskView {
     pub attempts: Vec<AttemptView>,
     pub usage: Usage,
     #[cfg_attr(feature = "openapi", schema(required))]
-    pub error: Option<ErrorBody>,
+    pub error: Option<E>,
     pub last_event_id: u64,
     pub correlation_id: String,
     pub preparation: PreparationView,

@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use api_types::ErrorBody;
+use api_types::ReportedError;
 use reqwest::{
     Response, StatusCode,
     header::{DATE, HeaderMap, RETRY_AFTER},
@@ -54,7 +54,7 @@ impl Answer {
     /// The error that the answer is.
     pub(crate) fn refusal(&self) -> ClientError {
         let status = self.status.as_u16();
-        let Ok(body) = serde_json::from_slice::<ErrorBody>(&self.body) else {
+        let Ok(body) = serde_json::from_slice::<ReportedError>(&self.body) else {
             let text = String::from_utf8_lossy(&self.body);
             let text = text.chars().take(FOREIGN_TEXT_CHARS_MAX).collect();
             return ClientError::Foreign { status, text };

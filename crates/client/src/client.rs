@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use api_types::{CancelAnswer, Page, ReadyView, StatusView, TaskAccepted, TaskRequest, TaskView};
+use api_types::{
+    CancelAnswer, Page, ReadyView, ReportedError, StatusView, TaskAccepted, TaskRequest, TaskView,
+};
 use reqwest::{
     Method, Request, Response, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
@@ -128,7 +130,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn task(&self, task_id: &str, with_prompt: bool) -> Result<TaskView, ClientError> {
+    pub async fn task(
+        &self,
+        task_id: &str,
+        with_prompt: bool,
+    ) -> Result<TaskView<ReportedError>, ClientError> {
         let mut url = self.url(&["v2", "tasks", task_id]);
         if with_prompt {
             url.query_pairs_mut().append_pair("include", "prompt");
@@ -140,7 +146,10 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn tasks(&self, query: &TaskQuery) -> Result<Page<TaskView>, ClientError> {
+    pub async fn tasks(
+        &self,
+        query: &TaskQuery,
+    ) -> Result<Page<TaskView<ReportedError>>, ClientError> {
         let mut url = self.url(&["v2", "tasks"]);
         query.write_to(&mut url);
         self.get(url).await

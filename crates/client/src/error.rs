@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use api_types::ErrorBody;
+use api_types::ReportedError;
 
 /// Why the daemon did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum ClientError {
     #[error("the daemon refused with status {status}: {}", body.message)]
     Refused {
         status: u16,
-        body: Box<ErrorBody>,
+        body: Box<ReportedError>,
         /// How long it asked to wait before trying again, in milliseconds.
         back_off_ms: Option<u64>,
     },
@@ -118,7 +118,7 @@ impl ClientError {
 
     /// The daemon's own words, where it gave them.
     #[must_use]
-    pub fn body(&self) -> Option<&ErrorBody> {
+    pub fn body(&self) -> Option<&ReportedError> {
         match self {
             Self::Refused { body, .. } => Some(body),
             _ => None,

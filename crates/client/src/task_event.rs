@@ -1,4 +1,4 @@
-use api_types::{EndEvent, ErrorBody, EventKind, MetricsEvent, StartedEvent, TokenEvent};
+use api_types::{EndEvent, EventKind, MetricsEvent, ReportedError, StartedEvent, TokenEvent};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
@@ -26,7 +26,7 @@ pub enum EventBody {
     /// The last event of a task that was not ended by an error.
     End(Box<EndEvent>),
     /// The last event of any other task.
-    Error(Box<ErrorBody>),
+    Error(Box<ReportedError>),
     /// A type that this client does not know, to be ignored.
     Unknown,
 }

@@ -1,4 +1,4 @@
-use api_types::{StepStatus, TaskView};
+use api_types::{ReportedError, StepStatus, TaskView};
 use client::Client;
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub(crate) async fn show(
     output.write(&text(&task)).await
 }
 
-fn text(task: &TaskView) -> String {
+fn text(task: &TaskView<ReportedError>) -> String {
     let priority = serde_json::to_value(task.priority).expect("a name is JSON");
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
@@ -54,9 +54,9 @@ fn text(task: &TaskView) -> String {
         line("preparation", format!("{} {}", step.kind, plain(&status)));
     }
     if let Some(error) = &task.error {
-        let code = serde_json::to_value(error.code).expect("a name is JSON");
+        let code = error.code.name();
         let again = if error.retriable { "may succeed later" } else { "will not succeed later" };
-        line("error", format!("{} ({}; {again})", error.message, plain(&code)));
+        line("error", format!("{} ({code}; {again})", error.message));
     }
     if let Some(prompt) = &task.prompt {
         line("prompt", plain(prompt));
@@ -69,7 +69,7 @@ fn text(task: &TaskView) -> String {
     text
 }
 
-fn attempts(task: &TaskView) -> Table {
+fn attempts(task: &TaskView<ReportedError>) -> Table {
     let mut table =
         Table::new(["ATTEMPT", "POOL", "ENGINE", "OUTCOME", "TOKENS", "STARTED", "ENDED"]);
     for (index, attempt) in task.attempts.iter().enumerate() {

@@ -1,4 +1,4 @@
-use api_types::{ErrorBody, ErrorCode, StatusView, StepStatus, TaskState, TaskView};
+use api_types::{ErrorCode, ReportedError, StatusView, StepStatus, TaskState, TaskView};
 use client::{Client, ClientError, TaskQuery};
 use serde::Serialize;
 
@@ -17,9 +17,9 @@ const AHEAD_NAMED_MAX: usize = 5;
 /// What a task's story is told from.
 #[derive(Serialize)]
 struct Facts {
-    task: TaskView,
+    task: TaskView<ReportedError>,
     /// Tasks of the same model that are ahead in its queue, the next one first.
-    ahead: Vec<TaskView>,
+    ahead: Vec<TaskView<ReportedError>>,
     /// The daemon at a glance; none where the token may not see it.
     status: Option<StatusView>,
 }
@@ -40,7 +40,10 @@ pub(crate) async fn why(client: &Client, task: &str, output: &mut Output) -> Res
     output.write(&without_control(&story(&facts))).await
 }
 
-async fn ahead(client: &Client, task: &TaskView) -> Result<Vec<TaskView>, Failure> {
+async fn ahead(
+    client: &Client,
+    task: &TaskView<ReportedError>,
+) -> Result<Vec<TaskView<ReportedError>>, Failure> {
     let query = TaskQuery {
         status: Some(TaskState::Queued),
         limit: Some(QUEUE_PAGE),
@@ -82,7 +85,7 @@ fn story(facts: &Facts) -> String {
     lines.join("\n") + "\n"
 }
 
-fn standing(task: &TaskView) -> String {
+fn standing(task: &TaskView<ReportedError>) -> String {
     let ended = task.ended_at.as_deref().unwrap_or("an unknown time");
     let state = match task.status {
         TaskState::Queued => format!("waits in the queue since {}", task.admitted_at),
@@ -107,7 +110,7 @@ fn standing(task: &TaskView) -> String {
     }
 }
 
-fn admission(task: &TaskView) -> String {
+fn admission(task: &TaskView<ReportedError>) -> String {
     let class = match task.priority {
         api_types::Priority::Interactive => "an interactive",
         api_types::Priority::Batch => "a batch",
@@ -133,7 +136,7 @@ fn place(facts: &Facts) -> Option<String> {
     })
 }
 
-fn preparation(task: &TaskView) -> Option<String> {
+fn preparation(task: &TaskView<ReportedError>) -> Option<String> {
     let steps = task.preparation.steps.iter().filter(|step| step.status != StepStatus::Completed);
     let steps: Vec<String> = steps
         .map(|step| {
@@ -150,7 +153,7 @@ fn preparation(task: &TaskView) -> Option<String> {
 }
 
 /// What the daemon says about the model's pools and queue.
-fn surroundings(task: &TaskView, status: &StatusView) -> Vec<String> {
+fn surroundings(task: &TaskView<ReportedError>, status: &StatusView) -> Vec<String> {
     let mut lines = Vec::new();
     if !status.ready {
         lines.push(format!("The daemon is not ready: {}.", status.failing.join(", ")));
@@ -176,7 +179,7 @@ fn surroundings(task: &TaskView, status: &StatusView) -> Vec<String> {
     lines
 }
 
-fn attempts(task: &TaskView) -> impl Iterator<Item = String> {
+fn attempts(task: &TaskView<ReportedError>) -> impl Iterator<Item = String> {
     task.attempts.iter().zip(1..).map(|(attempt, number)| {
         let became = match attempt.outcome.as_deref() {
             None => "goes on",
@@ -205,7 +208,7 @@ fn attempts(task: &TaskView) -> impl Iterator<Item = String> {
     })
 }
 
-fn deadline(task: &TaskView) -> Option<String> {
+fn deadline(task: &TaskView<ReportedError>) -> Option<String> {
     let deadline = task.deadline_at.as_ref()?;
     Some(match task.status.is_terminal() {
         true => format!("Its deadline was {deadline}."),
@@ -214,19 +217,25 @@ fn deadline(task: &TaskView) -> Option<String> {
 }
 
 /// What helps against an error that ended a task.
-fn advice(error: &ErrorBody) -> &'static str {
-    match error.code {
-        ErrorCode::DeadlineExceeded => "hand it in with a longer deadline, or when less is waiting",
-        ErrorCode::QueueTimeout => {
+fn advice(error: &ReportedError) -> &'static str {
+    match error.code.known() {
+        Some(ErrorCode::DeadlineExceeded) => {
+            "hand it in with a longer deadline, or when less is waiting"
+        }
+        Some(ErrorCode::QueueTimeout) => {
             "hand it in when less is waiting, add slots, or raise queue.queue_max_ms"
         }
-        ErrorCode::QueueFullDropLru => "hand it in again when less is waiting",
-        ErrorCode::ContextExceeded => "shorten the prompt, or ask a model with a longer context",
-        ErrorCode::StorageFull => "make room on the data directory's disk, and hand it in again",
-        ErrorCode::WorkerReset | ErrorCode::ReplicaExhausted | ErrorCode::DecodeTimeout => {
+        Some(ErrorCode::QueueFullDropLru) => "hand it in again when less is waiting",
+        Some(ErrorCode::ContextExceeded) => {
+            "shorten the prompt, or ask a model with a longer context"
+        }
+        Some(ErrorCode::StorageFull) => {
+            "make room on the data directory's disk, and hand it in again"
+        }
+        Some(ErrorCode::WorkerReset | ErrorCode::ReplicaExhausted | ErrorCode::DecodeTimeout) => {
             "see with `orchctl status` what is wrong with the pool, and hand it in again"
         }
-        ErrorCode::EngineRefused => "change the request as the message says",
+        Some(ErrorCode::EngineRefused) => "change the request as the message says",
         _ if error.retriable => "hand it in again; it may succeed later",
         _ => "change the request; as it is, it will not succeed later either",
     }

@@ -1,19 +1,23 @@
 //! Examples for the document: values of the very types that are served, so that none can be out of shape.
 
 use api_types::{
-    AttemptView, CancelAnswer, EndEvent, EventKind, Links, MessageRequest, ModelView, Page,
-    PoolStatus, PreparationView, Priority, QueueStatus, ReadyView, SamplingRequest, StartedEvent,
-    StatusView, TaskAccepted, TaskRequest, TaskState, TaskView, TokenEvent, Usage,
+    AttemptView, CancelAnswer, CapabilitiesView, EndEvent, EventKind, LimitsView, Links,
+    MessageRequest, ModelCapabilities, ModelView, Page, PoolCapabilities, PoolStatus,
+    PreparationView, Priority, QueueStatus, ReadyView, SamplingRequest, StartedEvent, StatusView,
+    TaskAccepted, TaskRequest, TaskState, TaskView, TokenEvent, Usage, VersionView,
 };
 use serde::Serialize;
 use serde_json::json;
 
+use super::API_VERSION;
+
 /// The task of all examples.
 pub(crate) const TASK_ID: &str = "0190b6a4-1c2d-7e3f-8a4b-5c6d7e8f9a0b";
 /// The model of all examples, by its digest and by its name.
-const MODEL_ID: &str = "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+pub(super) const MODEL_ID: &str =
+    "sha256:b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 pub(crate) const MODEL: &str = "starter";
-const ADMITTED_AT: &str = "2026-11-21T12:00:00.000Z";
+pub(super) const ADMITTED_AT: &str = "2026-11-21T12:00:00.000Z";
 
 pub(crate) fn task_request() -> TaskRequest {
     TaskRequest {
@@ -194,6 +198,55 @@ pub(crate) fn status() -> StatusView {
             interactive: 0,
             batch: 0,
             running: 1,
+        }],
+    }
+}
+
+pub(crate) fn version() -> VersionView {
+    VersionView {
+        api_version: API_VERSION.to_owned(),
+        version: "0.0.0".to_owned(),
+        build_commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+        build_time: ADMITTED_AT.to_owned(),
+    }
+}
+
+pub(crate) fn capabilities() -> CapabilitiesView {
+    CapabilitiesView {
+        api_version: API_VERSION.to_owned(),
+        profile: "home".to_owned(),
+        features: vec!["openai_facade".to_owned(), "event_resume".to_owned()],
+        limits: LimitsView {
+            body_max_bytes: 4 << 20,
+            header_max_bytes: 16 << 10,
+            headers_max: 64,
+            prompt_max_bytes: 2 << 20,
+            stop_max: 16,
+            metadata_keys_max: 16,
+            queue_model_capacity: 256,
+            queue_total_capacity: 4096,
+            queue_max_bytes: 512 << 20,
+            queue_max_ms: 86_400_000,
+            subscribers_per_task: 16,
+            subscribers_max: 10_000,
+        },
+        models: vec![ModelCapabilities {
+            model_id: MODEL_ID.to_owned(),
+            aliases: vec![MODEL.to_owned()],
+            pools: vec![PoolCapabilities {
+                pool_id: "embedded".to_owned(),
+                state: "ready".to_owned(),
+                engine: "candle".to_owned(),
+                engine_version: "0.11.1".to_owned(),
+                sampler_profile_version: None,
+                ctx_max: Some(8192),
+                max_tokens_out: Some(8191),
+                slots_total: 1,
+                batching: false,
+                workloads: vec!["completion".to_owned()],
+                features: vec!["token_ids".to_owned(), "sampling.temperature".to_owned()],
+                rate_limits: None,
+            }],
         }],
     }
 }

@@ -19,19 +19,17 @@ use operations::{NewOperation, OperationRecord};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::operations::page_limit;
 use crate::{
     catalog_parts::Wanted,
     catalog_problem::{of_beginning, of_catalog, of_provisioning},
     catalog_view::{availability_view, model_view, operation_accepted, operation_view},
     catalog_work::{ModelDelete, ModelFetch, ModelVerify},
     etag::{etag, is_known, precondition},
+    openapi::catalog_examples,
+    page::PageWish,
     query::Query,
     state::AppState,
 };
-
-/// Longest page of a list, and the usual one.
-const PAGE: (usize, usize) = (500, 100);
 
 /// How long the answer waits for a file of this machine to be read before it names the operation.
 const REGISTER_WAIT: Duration = Duration::from_secs(10);
@@ -40,13 +38,15 @@ const REGISTER_WAIT: Duration = Duration::from_secs(10);
 const RETIRE_MS_MAX: u64 = 365 * 24 * 3_600_000;
 
 /// Register a model.
+///
+/// At once where its bytes are here, else as an operation.
 #[utoipa::path(
     post,
     path = "/v2/catalog/models",
     tag = "catalog",
     operation_id = "add_model",
-    request_body = AddModelRequest,
-    responses((status = 201, description = "It was registered.", body = CatalogModelView), (status = 200, description = "It was known.", body = CatalogModelView), (status = 202, description = "It has begun.", body = OperationAccepted)),
+    request_body(content = AddModelRequest, example = json!(catalog_examples::add_model())),
+    responses((status = 201, description = "It was registered.", body = CatalogModelView, example = json!(catalog_examples::model())), (status = 200, description = "It was known.", body = CatalogModelView, example = json!(catalog_examples::model())), (status = 202, description = "It has begun.", body = OperationAccepted, example = json!(catalog_examples::operation_accepted()))),
     extensions(("x-error-codes" = json!([ErrorCode::InvalidParams, ErrorCode::PolicyDenied, ErrorCode::UntrustedArtifact, ErrorCode::ModelNotAvailable, ErrorCode::Conflict, ErrorCode::AdmissionReject, ErrorCode::ShuttingDown, ErrorCode::StorageFull]))),
 )]
 pub(super) async fn add(
@@ -88,13 +88,15 @@ pub(super) async fn add(
 }
 
 /// Models, by id.
+///
+/// Filters are joined by and.
 #[utoipa::path(
     get,
     path = "/v2/catalog/models",
     tag = "catalog",
     operation_id = "list_catalog_models",
-    params(("limit" = Option<u32>, Query, description = "Items on a page, 1 to 500."), ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."), ("state" = Option<ModelState>, Query, description = "Only models in this state."), ("tag" = Option<String>, Query, description = "Only models with this tag."), ("If-None-Match" = Option<String>, Header, description = "Versions that are known already; then the answer is 304.")),
-    responses((status = 200, description = "A page.", body = Page<CatalogModelView>), (status = 304, description = "It is as it was.")),
+    params(PageWish<CatalogId>, ("state" = Option<ModelState>, Query, description = "Only models in this state."), ("tag" = Option<String>, Query, description = "Only models with this tag."), ("If-None-Match" = Option<String>, Header, description = "Versions that are known already; then the answer is 304.")),
+    responses((status = 200, description = "A page.", body = Page<CatalogModelView>, headers(("ETag" = String, description = "Its version.")), example = json!(catalog_examples::models())), (status = 304, description = "It is as it was.")),
     extensions(("x-error-codes" = json!([ErrorCode::InvalidParams]))),
 )]
 pub(super) async fn list(
@@ -103,12 +105,7 @@ pub(super) async fn list(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let query = Query::read(query.as_deref(), &["limit", "cursor", "state", "tag"])?;
-    let limit = page_limit(&query, PAGE)?;
-    let after = query.get("cursor").map(|cursor| {
-        let problem = |_| InvalidField::new("cursor", "allowed: a next_cursor as it was given");
-        cursor.parse::<CatalogId>().map_err(problem)
-    });
-    let after = after.transpose()?;
+    let page = PageWish::<CatalogId>::read(&query)?;
     let wanted_state = query.get("state").map(|state| match state {
         "Active" => Ok(EntryState::Active),
         "Retired" => Ok(EntryState::Retired),
@@ -118,22 +115,20 @@ pub(super) async fn list(
     let mut models = state.catalog.catalog.list();
     models.retain(|model| {
         let has_tag = |tag: &str| model.entry.tags.iter().any(|own| own == tag);
-        after.as_ref().is_none_or(|after| model.entry.id > *after)
+        page.after.as_ref().is_none_or(|after| model.entry.id > *after)
             && wanted_state.is_none_or(|state| model.entry.state == state)
             && query.get("tag").is_none_or(has_tag)
     });
-    let has_more = models.len() > limit;
-    models.truncate(limit);
+    let next_cursor = page.cut(&mut models, |model| model.entry.id.clone());
     let mut hash = Sha256::new();
     for model in &models {
         hash.update(model.version());
     }
-    hash.update([u8::from(has_more)]);
+    hash.update([u8::from(next_cursor.is_some())]);
     let version: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     if is_known(&headers, &version) {
         return Ok(not_modified(&version));
     }
-    let next_cursor = models.last().filter(|_| has_more).map(|last| last.entry.id.to_string());
     let trust = state.catalog.catalog.trust();
     let items: Vec<CatalogModelView> =
         models.iter().map(|model| model_view(model, &trust)).collect();
@@ -141,13 +136,15 @@ pub(super) async fn list(
 }
 
 /// One model.
+///
+/// By its catalog id or one of its names.
 #[utoipa::path(
     get,
     path = "/v2/catalog/models/{id}",
     tag = "catalog",
     operation_id = "get_catalog_model",
     params(("id" = String, Path, description = "Catalog id or name."), ("If-None-Match" = Option<String>, Header, description = "Versions that are known already; then the answer is 304.")),
-    responses((status = 200, description = "The entry.", body = CatalogModelView), (status = 304, description = "It is as it was.")),
+    responses((status = 200, description = "The entry.", body = CatalogModelView, headers(("ETag" = String, description = "Its version.")), example = json!(catalog_examples::model())), (status = 304, description = "It is as it was.")),
     extensions(("x-error-codes" = json!([ErrorCode::ModelNotFound]))),
 )]
 pub(super) async fn show(
@@ -165,13 +162,15 @@ pub(super) async fn show(
 }
 
 /// Delete a model, and its bytes where they are the daemon's own.
+///
+/// One that is in use is deleted only with `force`, after its last user.
 #[utoipa::path(
     delete,
     path = "/v2/catalog/models/{id}",
     tag = "catalog",
     operation_id = "delete_model",
     params(("id" = String, Path, description = "Catalog id or name."), ("force" = Option<bool>, Query, description = "Retire a model in use, and delete it after its last user."), ("If-Match" = Option<String>, Header, description = "Versions that the entry may have; another is 412.")),
-    responses((status = 204, description = "It is gone."), (status = 202, description = "It has begun.", body = OperationAccepted)),
+    responses((status = 204, description = "It is gone."), (status = 202, description = "It has begun.", body = OperationAccepted, example = json!(catalog_examples::operation_accepted()))),
     extensions(("x-error-codes" = json!([ErrorCode::ModelNotFound, ErrorCode::Conflict, ErrorCode::PreconditionFailed, ErrorCode::InvalidParams, ErrorCode::AdmissionReject, ErrorCode::ShuttingDown, ErrorCode::StorageFull]))),
 )]
 pub(super) async fn remove(
@@ -226,13 +225,15 @@ pub(super) async fn remove(
 }
 
 /// Read all bytes of a model and hold them against its digest.
+///
+/// One that has changed is out of service.
 #[utoipa::path(
     post,
     path = "/v2/catalog/models/{id}/verify",
     tag = "catalog",
     operation_id = "verify_model",
     params(("id" = String, Path, description = "Catalog id or name.")),
-    responses((status = 202, description = "It has begun.", body = OperationAccepted)),
+    responses((status = 202, description = "It has begun.", body = OperationAccepted, example = json!(catalog_examples::operation_accepted()))),
     extensions(("x-error-codes" = json!([ErrorCode::ModelNotFound, ErrorCode::InvalidParams, ErrorCode::Conflict, ErrorCode::AdmissionReject, ErrorCode::ShuttingDown]))),
 )]
 pub(super) async fn verify(
@@ -251,14 +252,16 @@ pub(super) async fn verify(
 }
 
 /// Retire a model, or take it back.
+///
+/// A retired model takes no new tasks; those it has end by the deadline.
 #[utoipa::path(
     post,
     path = "/v2/catalog/models/{id}/state",
     tag = "catalog",
     operation_id = "set_model_state",
     params(("id" = String, Path, description = "Catalog id or name."), ("If-Match" = Option<String>, Header, description = "Versions that the entry may have; another is 412.")),
-    request_body = ModelStateRequest,
-    responses((status = 200, description = "The entry.", body = CatalogModelView)),
+    request_body(content = ModelStateRequest, example = json!(catalog_examples::model_state())),
+    responses((status = 200, description = "The entry.", body = CatalogModelView, headers(("ETag" = String, description = "Its version.")), example = json!(catalog_examples::model()))),
     extensions(("x-error-codes" = json!([ErrorCode::ModelNotFound, ErrorCode::PreconditionFailed]))),
 )]
 pub(super) async fn set_state(
@@ -290,14 +293,16 @@ pub(super) async fn set_state(
 }
 
 /// Point a name to a model.
+///
+/// A name that is there moves; tasks that were admitted stay with the model that they were bound to.
 #[utoipa::path(
     put,
     path = "/v2/catalog/aliases/{name}",
     tag = "catalog",
     operation_id = "set_alias",
     params(("name" = String, Path, description = "The name."), ("If-Match" = Option<String>, Header, description = "Versions that the entry may have; another is 412.")),
-    request_body = AliasRequest,
-    responses((status = 201, description = "The name is new.", body = AliasView), (status = 200, description = "It moved, or stays.", body = AliasView)),
+    request_body(content = AliasRequest, example = json!(catalog_examples::alias_request())),
+    responses((status = 201, description = "The name is new.", body = AliasView, example = json!(catalog_examples::alias())), (status = 200, description = "It moved, or stays.", body = AliasView, example = json!(catalog_examples::alias()))),
     extensions(("x-error-codes" = json!([ErrorCode::ModelNotFound, ErrorCode::PreconditionFailed, ErrorCode::Conflict]))),
 )]
 pub(super) async fn set_alias(
@@ -321,6 +326,8 @@ pub(super) async fn set_alias(
 }
 
 /// Remove a name.
+///
+/// The model stays.
 #[utoipa::path(
     delete,
     path = "/v2/catalog/aliases/{name}",
@@ -345,12 +352,14 @@ pub(super) async fn remove_alias(
 }
 
 /// Which nodes and pools hold which model.
+///
+/// For each model of the catalog.
 #[utoipa::path(
     get,
     path = "/v2/catalog/availability",
     tag = "catalog",
     operation_id = "get_availability",
-    responses((status = 200, description = "All models.", body = AvailabilityList)),
+    responses((status = 200, description = "All models.", body = AvailabilityList, example = json!(catalog_examples::availability()))),
 )]
 pub(super) async fn availability(State(state): State<AppState>) -> Json<AvailabilityList> {
     let models = state.catalog.catalog.list();

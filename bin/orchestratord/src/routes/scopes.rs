@@ -7,6 +7,8 @@ pub(crate) const SCOPES: &[RouteNeeds] = &[
     RouteNeeds::all("/readyz", Needs::Nothing),
     client("/v2/openapi.json"),
     admin("/metrics"),
+    client("/v2/meta/capabilities"),
+    client("/v2/meta/version"),
     admin("/v2/status"),
     client("/v2/tasks"),
     client("/v2/tasks/{id}"),

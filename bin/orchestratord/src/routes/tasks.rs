@@ -92,13 +92,13 @@ pub(super) async fn submit(
 
 /// How a task may be refused, in the shape of every API.
 pub(super) const SUBMIT_ERRORS: [ErrorCode; 11] = [
-    ErrorCode::RateLimited,
     ErrorCode::ModelNotFound,
     ErrorCode::ModelDeprecated,
     ErrorCode::InvalidParams,
     ErrorCode::ContextExceeded,
     ErrorCode::IdempotencyMismatch,
     ErrorCode::AdmissionReject,
+    ErrorCode::RateLimited,
     ErrorCode::PoolUnavailable,
     ErrorCode::ModelNotAvailable,
     ErrorCode::ShuttingDown,

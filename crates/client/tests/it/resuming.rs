@@ -177,6 +177,7 @@ async fn nothing_left_is_the_end_of_a_stream_that_began_there() {
     assert_eq!(daemon.asked().len(), 1);
 }
 
+/// Verifies: ORCH-289
 #[tokio::test(start_paused = true)]
 async fn event_types_of_the_future_are_handed_out_as_unknown() {
     let lines = "event: mood\ndata: happy\n\n";

@@ -91,7 +91,7 @@ fn token(error: Option<&ClientError>) -> Check {
     let Some(error) = error else {
         return Check::well("token", "the daemon lets this program see its status");
     };
-    let to_do = match error.body().map(|body| body.code) {
+    let to_do = match error.body().and_then(|body| body.code.known()) {
         Some(ErrorCode::MissingToken) => {
             "name a file with a token: --token-file or ORCHD_TOKEN_FILE"
         }
