@@ -4,7 +4,13 @@
 use api_types::{ResponseFormat, Tool, ToolCall, ToolChoice};
 use serde::Serialize;
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        ObjectBuilder,
+        schema::{ArrayBuilder, OneOfBuilder, Schema, Type},
+    },
+};
 
 use super::examples::{MODEL, TASK_ID};
 
@@ -128,9 +134,19 @@ pub(crate) struct EmbeddingEntry {
     /// Always `embedding`.
     pub(crate) object: String,
     pub(crate) index: u32,
-    /// Numbers, or base64.
-    #[schema(value_type = Object)]
+    #[schema(schema_with = vector)]
     pub(crate) embedding: Value,
+}
+
+/// By `encoding_format`.
+fn vector() -> Schema {
+    let numbers = ArrayBuilder::new().items(ObjectBuilder::new().schema_type(Type::Number));
+    let base64 = ObjectBuilder::new().schema_type(Type::String);
+    let either = OneOfBuilder::new()
+        .item(numbers)
+        .item(base64)
+        .description(Some("Numbers, or base64 of them as little-endian 32-bit floats."));
+    Schema::OneOf(either.build())
 }
 
 /// Tokens read; 0 where the engine did not count.

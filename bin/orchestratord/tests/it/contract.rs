@@ -29,7 +29,7 @@ fn checked_in() -> Value {
 
 fn daemon() -> (ScriptedEngine, Home, Daemon) {
     let engine = ScriptedEngine::start(&[]);
-    let home = Home::scripted(&engine, "", "");
+    let home = Home::scripted(&engine, "workloads = [\"completion\", \"embedding\"]", "");
     let daemon = home.start().ready();
     (engine, home, daemon)
 }
@@ -235,7 +235,11 @@ fn what_the_daemon_answers_is_what_the_document_says() {
     post("/v2/tasks/{id}/cancel", &format!("/v2/tasks/{NOBODY}/cancel"), 404, "");
 
     let tasks = "/v2/tasks";
+    let embedding = json!({"model_ref": "scripted", "workload": "embedding", "inputs": ["x"]});
+    let request = &document["paths"][tasks]["post"]["requestBody"]["content"]["application/json"];
+    assert_valid(&request["schema"], &document, &embedding, "a task of embeddings");
     post(tasks, tasks, 202, &scripted_task("x").to_string());
+    post(tasks, tasks, 202, &embedding.to_string());
     post(tasks, tasks, 400, "{");
     post(tasks, tasks, 404, &json!({"model_ref": "nobody", "prompt": "x"}).to_string());
     post(tasks, tasks, 422, &json!({"model_ref": "scripted", "prompt": 1}).to_string());
