@@ -70,6 +70,8 @@ mod readme;
 #[cfg(test)]
 mod schemathesis;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod service_manager;
 #[cfg(test)]
 mod starter;
