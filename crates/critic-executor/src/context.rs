@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cleanup::{self, CleanupStack, CleanupWhen};
 use crate::finding::CriticOutput;
@@ -25,6 +25,8 @@ pub(crate) struct RunScope {
     pub(crate) input: Arc<RunInput>,
     pub(crate) run_id: Arc<str>,
     pub(crate) token: CancellationToken,
+    /// Goes with the last attempt, so that somebody can wait for it.
+    pub(crate) _left: Option<DropGuard>,
 }
 
 /// What an attempt, its context and the executor share.
@@ -79,6 +81,7 @@ impl CriticContext {
                 input: input.into(),
                 run_id: "standalone".into(),
                 token: CancellationToken::new(),
+                _left: None,
             }),
             dependencies: Box::default(),
             critic: "critic".into(),

@@ -278,7 +278,12 @@ impl Executor {
         Ok(Driver::new(DriverStart {
             exec: Arc::clone(&self.shared),
             plan: plan.clone(),
-            scope: Arc::new(RunScope { input, run_id, token: CancellationToken::new() }),
+            scope: Arc::new(RunScope {
+                input,
+                run_id,
+                token: CancellationToken::new(),
+                _left: options.left,
+            }),
             shared,
             cleanups: options.cleanups,
             resources,

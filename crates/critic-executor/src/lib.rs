@@ -23,6 +23,7 @@ mod evidence;
 mod executor;
 mod finding;
 mod gate;
+mod guard;
 mod hooks;
 mod input;
 mod judgement;
@@ -39,6 +40,7 @@ mod run_state;
 #[cfg(feature = "json-schema")]
 mod schema;
 mod settings;
+mod simple;
 mod spec;
 mod stage;
 mod status;
@@ -64,6 +66,7 @@ pub use executor::{
 };
 pub use finding::{CriticOutput, Evidence, Finding, Span, TextTarget, Violation};
 pub use gate::GateDecision;
+pub use guard::{GuardError, GuardRun, Guarded, guard};
 pub use hooks::{HookDelivery, HookError, HookEvent, Hooks, RunInfo};
 pub use input::{RiskLevel, RunInput};
 pub use money::MicroDollars;
@@ -87,6 +90,7 @@ pub use report::{
 pub use settings::{
     BreakerPolicy, Jitter, RateLimit, RateLimitMode, RetryBudget, RetryPolicy, TripRule,
 };
+pub use simple::{SimpleError, SimpleOrchestrator};
 pub use spec::{
     CriticSpec, Dependency, DependencyKind, ExecutionHint, FailureMode, RecordTexts, SeverityRule,
 };

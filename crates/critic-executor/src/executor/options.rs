@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cleanup::{CleanupStack, CleanupWhen};
 use crate::registry::{Registration, RegistryGuard};
@@ -72,6 +72,8 @@ pub struct RunOptions {
     pub(crate) canceller: Option<RunCanceller>,
     pub(crate) registration: Option<Registration>,
     pub(crate) cleanups: CleanupStack,
+    /// Dropped once no attempt of the run is left.
+    pub(crate) left: Option<DropGuard>,
 }
 
 impl RunOptions {

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod pipelines;
 #[cfg(test)]
 mod plans;
@@ -14,6 +16,8 @@ mod registry;
 mod resources;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod simple;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

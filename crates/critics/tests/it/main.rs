@@ -29,3 +29,5 @@ mod personal_data;
 mod redaction;
 #[cfg(test)]
 mod regexes;
+#[cfg(test)]
+mod simple;
