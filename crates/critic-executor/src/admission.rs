@@ -11,6 +11,8 @@ pub(crate) mod breaker;
 mod queue;
 pub(crate) mod resource;
 mod retry_window;
+#[cfg(test)]
+mod tests;
 mod token_bucket;
 
 use breaker::{BreakerAnswer, BreakerSignal, BreakerState};
@@ -160,11 +162,11 @@ impl Admission {
     }
 
     /// Finds or makes the shared state of a critic, for one more plan that names it.
-    pub(crate) fn bind(&mut self, spec: &CriticSpec) -> ResourceId {
+    pub(crate) fn bind(&mut self, spec: &CriticSpec, now_ns: u64) -> ResourceId {
         let known = self.resource_names.get(&spec.name).copied();
         let id = match known {
             Some(id) => {
-                self.resources[id as usize].change(spec);
+                self.change_limits(id, now_ns, |resource| resource.change(spec));
                 id
             }
             None => {
@@ -238,18 +240,7 @@ impl Admission {
             self.decide(offer.run, offer.critic, decision);
             return;
         }
-        let waiter = self.waiter(&offer, now_ns);
-        self.offers.insert((offer.run, offer.critic), offer);
-        self.queue.push(&waiter, now_ns);
-        if self.resources[offer.resource as usize].bucket.is_some() {
-            self.token_deadlines.insert((
-                offer.resource,
-                offer.deadline_ns,
-                offer.run,
-                offer.critic,
-            ));
-            self.watch_tokens(offer.resource, now_ns);
-        }
+        self.enqueue(offer, now_ns);
         self.grant_all(now_ns);
         let is_full = self.limits.queue.is_some_and(|limit| self.queue.len() > limit);
         if is_full && let Some(worst) = self.queue.worst(now_ns) {
@@ -288,6 +279,8 @@ impl Admission {
                 breaker.end(generation, signal, now_ns)
             });
         }
+        // What was reserved may be what another waited for, long before the permit comes back.
+        self.grant_all(now_ns);
     }
 
     /// Counts a blocking attempt whose status is settled while its thread goes on.
@@ -356,20 +349,7 @@ impl Admission {
         now_ns: u64,
     ) -> bool {
         let Some(id) = self.resource_names.get(name).copied() else { return false };
-        // Those who wait in the column of critics without limits move to one of their own.
-        let offers: Vec<Offer> =
-            self.offers.values().filter(|offer| offer.resource == id).copied().collect();
-        let waiters: Vec<Waiter> = offers.iter().map(|offer| self.waiter(offer, now_ns)).collect();
-        for waiter in &waiters {
-            self.queue.remove(waiter, now_ns);
-        }
-        self.resources[id as usize].adjusted_limit = Some(limit);
-        for offer in &offers {
-            let waiter = self.waiter(offer, now_ns);
-            self.queue.push(&waiter, now_ns);
-        }
-        self.open_columns(id, now_ns);
-        self.grant_all(now_ns);
+        self.change_limits(id, now_ns, |resource| resource.adjusted_limit = Some(limit));
         true
     }
 
@@ -464,6 +444,22 @@ impl Admission {
         column
     }
 
+    fn enqueue(&mut self, offer: Offer, now_ns: u64) {
+        let waiter = self.waiter(&offer, now_ns);
+        self.offers.insert((offer.run, offer.critic), offer);
+        self.queue.push(&waiter, now_ns);
+        if self.resources[offer.resource as usize].bucket.is_some() {
+            self.token_deadlines.insert((
+                offer.resource,
+                offer.deadline_ns,
+                offer.run,
+                offer.critic,
+            ));
+            // Tokens that came while nobody waited have told nobody.
+            self.open_columns(offer.resource, now_ns);
+        }
+    }
+
     fn take_out(&mut self, waiter: &Waiter, now_ns: u64) {
         self.queue.remove(waiter, now_ns);
         if let Some(offer) = self.offers.remove(&(waiter.run, waiter.critic)) {
@@ -520,6 +516,26 @@ impl Admission {
                 self.tokens.insert((new, id));
             }
         }
+    }
+
+    /// Changes the limits of a critic, whose waiters may have to wait in another column after that.
+    fn change_limits(&mut self, id: ResourceId, now_ns: u64, change: impl FnOnce(&mut Resource)) {
+        let mut offers: Vec<Offer> =
+            self.offers.values().filter(|offer| offer.resource == id).copied().collect();
+        offers.sort_unstable_by_key(|offer| (offer.arrival_ns, offer.critic, offer.run));
+        for offer in &offers {
+            let waiter = self.waiter(offer, now_ns);
+            self.take_out(&waiter, now_ns);
+        }
+        change(&mut self.resources[id as usize]);
+        for offer in offers {
+            self.enqueue(offer, now_ns);
+        }
+        self.open_columns(id, now_ns);
+        if self.resources[id as usize].bucket.is_some() {
+            self.refuse_unreachable(id, now_ns);
+        }
+        self.grant_all(now_ns);
     }
 
     /// Grants permits for as long as there are some and somebody can use one.

@@ -265,7 +265,7 @@ impl Executor {
                 return Err(RunError::Rejected);
             }
             let shared = core.take_slot(&handle);
-            let resources = core.bind(plan);
+            let resources = core.bind(plan, now_ns);
             core.admission.open_run(shared.slot, plan.budget(), now_ns);
             if is_admitted {
                 core.active_runs += 1;

@@ -355,6 +355,8 @@ impl Driver {
 
     fn make_offers(&mut self) {
         let mut offers = std::mem::take(&mut self.offers);
+        // Each is granted what is free when it comes, so the most urgent comes first.
+        offers.sort_unstable_by_key(|offer| (offer.priority, offer.arrival_ns, offer.critic));
         self.exec.with_core(|core, now_ns| {
             for offer in offers.drain(..) {
                 core.admission.offer(offer, now_ns);

@@ -310,7 +310,7 @@ impl Core {
     }
 
     /// The shared state of a plan's critics, in plan order.
-    pub(crate) fn bind(&mut self, plan: &ExecutionPlan) -> Arc<[ResourceId]> {
+    pub(crate) fn bind(&mut self, plan: &ExecutionPlan, now_ns: u64) -> Arc<[ResourceId]> {
         if let Some(binding) = self.plans.get(&plan.inner.id) {
             return Arc::clone(&binding.resources);
         }
@@ -323,7 +323,8 @@ impl Core {
             }
             is_alive
         });
-        let resources: Arc<[ResourceId]> = plan.specs().map(|spec| admission.bind(spec)).collect();
+        let resources: Arc<[ResourceId]> =
+            plan.specs().map(|spec| admission.bind(spec, now_ns)).collect();
         let binding =
             Binding { plan: Arc::downgrade(&plan.inner), resources: Arc::clone(&resources) };
         self.plans.insert(plan.inner.id, binding);

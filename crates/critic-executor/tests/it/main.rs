@@ -1,6 +1,8 @@
 //! Tests of critic-executor through its public interface.
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod guards;

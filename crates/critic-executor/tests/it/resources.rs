@@ -10,7 +10,9 @@ use critic_executor::{
 };
 use tokio::time::Instant;
 
-use crate::support::{Gauge, clean, failing, gauged, hanging, ms, panicking, plan, run, settled};
+use crate::support::{
+    Gauge, clean, failing, gauged, hanging, ms, panicking, plan, run, settled, statuses,
+};
 
 /// Verifies: CRIT-155, CRIT-103, CRIT-152
 #[tokio::test(start_paused = true)]
@@ -139,6 +141,19 @@ async fn a_rate_below_one_per_second_starts_full_and_then_grants_on_time() {
     for expected in [0, 100, 200] {
         executor.run(&plan, RunInput::new("x")).await.unwrap();
         assert_eq!(start.elapsed().as_secs(), expected);
+    }
+    settled(&executor).await;
+}
+
+/// Verifies: CRIT-104, CRIT-087
+#[tokio::test(start_paused = true)]
+async fn a_token_that_came_while_nobody_waited_is_there_for_the_next() {
+    let (plan, executor) =
+        (plan([clean("slow", 0).rate_limit(RateLimit::per_second(10.0))]), Executor::default());
+    for _ in 0..3 {
+        let report = executor.run(&plan, RunInput::new("x")).await.unwrap();
+        assert_eq!((statuses(&report), report.elapsed()), (vec![("slow", "succeeded")], ms(0)));
+        tokio::time::sleep(ms(1000)).await;
     }
     settled(&executor).await;
 }
