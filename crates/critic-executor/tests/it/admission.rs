@@ -337,3 +337,95 @@ async fn a_shutdown_lets_runs_end_in_time_and_cuts_the_rest() {
     assert!(start.elapsed() <= ms(320));
     settled(&executor).await;
 }
+
+/// Verifies: CRIT-144
+#[tokio::test(start_paused = true)]
+async fn a_breaker_can_be_held_open_held_closed_and_reset() {
+    let critic = failing("api", 0, || CriticError::transient("down"));
+    let plan = plan([critic.breaker(BreakerPolicy::consecutive(1))]);
+    let executor = Executor::default();
+    let status = || async {
+        executor.run(&plan, RunInput::new("x")).await.unwrap().critics()[0].status.as_str()
+    };
+    assert_eq!(status().await, "failed");
+    assert_eq!(status().await, "circuit_open");
+    assert!(executor.force_breaker_closed("api"));
+    for _ in 0..3 {
+        assert_eq!(status().await, "failed");
+    }
+    assert!(executor.force_breaker_open("api"));
+    tokio::time::sleep(ms(60_000)).await;
+    assert_eq!(status().await, "circuit_open");
+    assert!(executor.reset_breaker("api"));
+    assert_eq!(executor.critic_states()[0].breaker, Some(BreakerState::Closed));
+    assert_eq!(status().await, "failed");
+    assert_eq!(status().await, "circuit_open");
+    assert!(!executor.reset_breaker("unknown"));
+}
+
+/// Verifies: CRIT-127, CRIT-157
+#[tokio::test(start_paused = true)]
+async fn no_critic_turns_a_run_into_an_error() {
+    let executor = Executor::default();
+    let plan = plan([
+        panicking("panic"),
+        failing("failed", 0, || CriticError::permanent("no")),
+        hanging("slow").attempt_timeout(ms(10)),
+        clean("fine", 1),
+    ]);
+    for _ in 0..2 {
+        let report = executor.run(&plan, RunInput::new("x")).await.unwrap();
+        let expected = [
+            ("failed", "failed"),
+            ("fine", "succeeded"),
+            ("panic", "failed"),
+            ("slow", "timed_out"),
+        ];
+        assert_eq!(statuses(&report), expected);
+        let Status::Failed { kind, message } = &report.critic("panic").unwrap().status else {
+            panic!("a panic is a failure")
+        };
+        assert_eq!((kind.as_str(), message.contains("a critic may panic")), ("panic", true));
+    }
+    settled(&executor).await;
+}
+
+/// Verifies: CRIT-185
+#[tokio::test(start_paused = true)]
+async fn a_fallback_stands_in_after_failures_and_timeouts() {
+    let stand_in = |ctx: CriticContext| async move {
+        assert!(ctx.failure().is_some());
+        Ok(CriticOutput::clean())
+    };
+    let report = run(&plan([
+        failing("failed", 0, || CriticError::permanent("no")).fallback(stand_in),
+        hanging("slow").attempt_timeout(ms(10)).fallback(stand_in),
+    ]))
+    .await;
+    let source = critic_executor::AnswerSource::Fallback;
+    assert!(report.critics().iter().all(|c| c.status == Status::Succeeded { source }));
+    assert!(report.is_degraded());
+    assert_eq!(report.elapsed(), ms(10));
+}
+
+/// Verifies: CRIT-051, CRIT-049
+#[tokio::test(start_paused = true)]
+async fn an_empty_plan_allows_and_a_missed_quorum_escalates() {
+    let report = run(&plan([])).await;
+    assert_eq!(report.decision().verdict, Verdict::Allow);
+    let quorum = |answers| {
+        let builder =
+            ExecutionPlan::builder().quorum(answers).critics([clean("one", 0), clean("two", 0)]);
+        builder
+            .critic(
+                failing("dead", 0, || CriticError::permanent("no"))
+                    .failure_mode(critic_executor::FailureMode::Ignore),
+            )
+            .build()
+            .unwrap()
+    };
+    assert_eq!(run(&quorum(2)).await.decision().verdict, Verdict::Allow);
+    let report = run(&quorum(3)).await;
+    assert_eq!(report.decision().verdict, Verdict::Escalate);
+    assert!(report.deciding().iter().any(|d| d.reason.to_lowercase().contains("quorum")));
+}
