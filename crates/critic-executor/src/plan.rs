@@ -8,6 +8,7 @@ use std::time::Duration;
 mod build;
 mod checks;
 pub(crate) mod error;
+mod export;
 mod graph;
 mod nearest;
 

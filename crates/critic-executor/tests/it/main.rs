@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod exports;
+#[cfg(test)]
 mod gates;
 #[cfg(test)]
 mod guards;
