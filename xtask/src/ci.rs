@@ -13,7 +13,8 @@ use crate::{commands, crash, process, setup};
 type Step = fn(&Utf8Path) -> Result<()>;
 
 /// Features that are off by default and checked here nevertheless.
-const FEATURES: &str = "critics/http,critics/json-schema";
+const FEATURES: &str =
+    "critic-executor/cel,critic-executor/json-schema,critics/http,critics/json-schema";
 
 /// In this order: what is cheap and often wrong comes first, what needs everything else comes last.
 const STEPS: [(&str, Step); 12] = [

@@ -20,7 +20,7 @@ impl Daemon {
         })
     }
 
-    /// Verifies a model; what came of it.
+    /// Has a model verified; what came of it.
     #[track_caller]
     fn verify(&self, model_ref: &str) -> Value {
         let begun = self.post(&format!("/v2/catalog/models/{model_ref}/verify"), &json!({}));
