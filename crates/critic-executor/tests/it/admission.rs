@@ -429,3 +429,38 @@ async fn an_empty_plan_allows_and_a_missed_quorum_escalates() {
     assert_eq!(report.decision().verdict, Verdict::Escalate);
     assert!(report.deciding().iter().any(|d| d.reason.to_lowercase().contains("quorum")));
 }
+
+/// Verifies: CRIT-154
+#[tokio::test(start_paused = true)]
+async fn a_cut_attempt_keeps_its_permit_for_the_grace_and_no_longer() {
+    let executor = narrow(1);
+    let late = plan([hanging("slow").attempt_timeout(ms(50))]);
+    let report = executor.run(&late, RunInput::new("x")).await.unwrap();
+    assert_eq!(report.elapsed(), ms(50));
+    assert_eq!(executor.activity().permits, 1);
+    let next = plan([clean("next", 0)]);
+    let report = executor.run(&next, RunInput::new("x")).await.unwrap();
+    assert_eq!(report.elapsed(), ms(100));
+    let hint = critic_executor::ExecutionHint::Inline;
+    let inline = plan([hanging("inline").attempt_timeout(ms(50)).hint(hint)]);
+    executor.run(&inline, RunInput::new("x")).await.unwrap();
+    let report = executor.run(&next, RunInput::new("x")).await.unwrap();
+    assert_eq!(report.elapsed(), ms(0));
+    settled(&executor).await;
+}
+
+/// Verifies: CRIT-080, CRIT-081
+#[tokio::test(start_paused = true)]
+async fn what_is_ready_starts_together_and_a_barrier_holds_the_rest() {
+    let stages = [Stage::PreValidation, Stage::CoreAnalysis, Stage::PostProcessing];
+    let critics = stages.iter().enumerate().flat_map(|(stage, of)| {
+        (0..3).map(move |index| clean(&format!("c-{stage}-{index}"), 10 * (index + 1)).stage(*of))
+    });
+    let report = run(&plan(critics)).await;
+    let times: Vec<_> =
+        report.stages().iter().map(|timing| (timing.stage, timing.opened)).collect();
+    for (index, stage) in (0..).zip(stages) {
+        assert!(times.contains(&(stage, ms(30 * index))), "{times:?}");
+    }
+    assert_eq!(report.elapsed(), ms(90));
+}
