@@ -464,3 +464,29 @@ async fn what_is_ready_starts_together_and_a_barrier_holds_the_rest() {
     }
     assert_eq!(report.elapsed(), ms(90));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_output_is_no_answer() {
+    let bad = || found("strict", 0, critic_executor::Finding::new(7.0));
+    let report = run(&plan([bad()])).await;
+    let Status::Invalid { errors } = &report.critics()[0].status else {
+        panic!("a severity of 7 is out of range")
+    };
+    assert!(errors.iter().any(|error| error.pointer.ends_with("/severity")), "{errors:?}");
+    assert!(report.critics()[0].output.is_none());
+    assert_eq!(report.decision().coverage.answered.len(), 0);
+}
+
+/// Verifies: CRIT-110
+#[tokio::test(start_paused = true)]
+async fn waiters_that_are_cut_leave_the_queue_at_once() {
+    let executor = narrow(1);
+    let waiting = plan((0..20).map(|index| hanging(&format!("w-{index}"))));
+    let run = executor.run(&waiting, RunInput::new("x"));
+    let mut run = Box::pin(run);
+    assert!(tokio::time::timeout(ms(10), &mut run).await.is_err());
+    assert_eq!(executor.activity().queued, 19);
+    drop(run);
+    assert_eq!(executor.activity().queued, 0);
+    settled(&executor).await;
+}
