@@ -490,3 +490,23 @@ async fn waiters_that_are_cut_leave_the_queue_at_once() {
     assert_eq!(executor.activity().queued, 0);
     settled(&executor).await;
 }
+
+/// Verifies: CRIT-202, CRIT-200
+#[tokio::test(start_paused = true)]
+async fn an_attempt_the_budget_cannot_pay_is_rejected_and_reservations_are_waited_for() {
+    use critic_executor::{MicroDollars, OnExhausted, RejectReason};
+    let priced = |name: &str| clean(name, 10).cost(MicroDollars(10));
+    let plan = ExecutionPlan::builder()
+        .critics(["a", "b", "c"].map(priced))
+        .budget(MicroDollars(25), OnExhausted::SkipCritic)
+        .build()
+        .unwrap();
+    let report = run(&plan).await;
+    assert_eq!(statuses(&report), [("a", "succeeded"), ("b", "succeeded"), ("c", "rejected")]);
+    let rejected = Status::Rejected { reason: RejectReason::Budget };
+    assert_eq!(report.critic("c").unwrap().status, rejected);
+    assert_eq!(report.cost().total.spent, MicroDollars(20));
+    // The third waited until what the first two had reserved was spent.
+    assert_eq!(report.critic("c").unwrap().queue_time, ms(10));
+    assert_eq!(report.decision().verdict, Verdict::Escalate);
+}
