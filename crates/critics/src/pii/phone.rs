@@ -25,7 +25,7 @@ const COUNTRY_CODES: &[&str] = &[
 ];
 
 /// Numbers with `+` or `00` and a country code, and the national forms that are told from other numbers:
-/// those with a leading 0 that are grouped (Europe, much of Asia) and the North American one (NXX-NXX-XXXX).
+/// those with a leading 0 that are grouped (Europe, much of Asia) and the North American one (three, three and four digits).
 pub(super) fn find(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
