@@ -7,6 +7,7 @@ use critic_executor::{
 use critics::length;
 
 async fn check_tone(text: Option<&str>) -> Result<CriticOutput, CriticError> {
+    tokio::task::yield_now().await; // as whatever asks somebody else does
     let is_loud = text.is_some_and(|text| text.contains('!'));
     Ok(Finding::new(if is_loud { 0.7 } else { 0.0 }).into())
 }
