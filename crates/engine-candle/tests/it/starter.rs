@@ -124,6 +124,7 @@ pub(crate) async fn collect(mut stream: EngineStream) -> Answer {
                 answer.ids.push(output.id.unwrap());
                 answer.bytes.extend_from_slice(&output.bytes);
             }
+            Ok(EngineEvent::Result(_)) => panic!("a generation has no result"),
             Ok(EngineEvent::Finished(finish)) => answer.end = Some(Ok(finish)),
             Err(error) => answer.end = Some(Err(error)),
         }
