@@ -12,32 +12,32 @@ use crate::{commands, crash, process, setup};
 
 type Step = fn(&Utf8Path) -> Result<()>;
 
-/// Features that are off by default and checked here nevertheless.
-const FEATURES: &str =
-    "critic-executor/cel,critic-executor/json-schema,critics/http,critics/json-schema";
-
-/// In this order: what is cheap and often wrong comes first, what needs everything else comes last.
+/// In this order: what is cheap and often wrong comes first, what needs everything else comes later. What
+/// compiles with other features than the rest comes last.
 const STEPS: [(&str, Step); 12] = [
     ("setup", setup::run),
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("layers", commands::layers),
     ("specs", |root| commands::check_specs(root, None)),
     ("clippy", |root| {
-        let all = ["clippy", "--workspace", "--all-targets", "--features", FEATURES];
+        let all = ["clippy", "--workspace", "--all-targets", "--features", process::FEATURES];
         cargo(root, &[&all[..], &["--", "--deny", "warnings"]].concat())
     }),
-    ("default features", |root| {
-        cargo(root, &["check", "--package", "critics", "--package", "critic-executor"])
-    }),
     // Tests start the programs of bin/ and testkit, which `cargo test` alone does not build for them.
-    ("build", |root| cargo(root, &["build", "--workspace"])),
-    ("contracts", |root| commands::contracts(root, true)),
+    ("build", process::build_programs),
+    ("contracts", |root| {
+        let daemon = process::program(root, "orchestratord");
+        commands::contracts(root, true, std::process::Command::new(daemon))
+    }),
     ("test", test),
     ("crash scripted", |root| crash(root, Engine::Scripted, 40)),
     ("crash candle", |root| crash(root, Engine::Candle, 3)),
     ("fuzz gguf", |root| {
         let example = ["run", "--package", "gguf", "--features", "testing", "--example", "fuzz"];
         cargo(root, &[&example[..], &["--", "--seconds", "60", "--seed", "1"]].concat())
+    }),
+    ("default features", |root| {
+        cargo(root, &["check", "--package", "critics", "--package", "critic-executor"])
     }),
 ];
 
@@ -91,7 +91,8 @@ fn test(root: &Utf8Path) -> Result<()> {
     let folder = path.parent().expect("the path of the test output has a folder");
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create {folder}"))?;
     let mut file = File::create(&path).with_context(|| format!("cannot create {path}"))?;
-    let mut command = process::cargo(root, ["test", "--workspace", "--features", FEATURES]);
+    let mut command =
+        process::cargo(root, ["test", "--workspace", "--features", process::FEATURES]);
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()

@@ -28,11 +28,11 @@ pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-/// `cargo xtask contracts [--check]`
-pub(crate) fn contracts(root: &Utf8Path, check: bool) -> Result<()> {
+/// `cargo xtask contracts [--check]`, with a daemon that was built.
+pub(crate) fn contracts(root: &Utf8Path, check: bool, daemon: Command) -> Result<()> {
     let schema = xtask::canonical_json(&config_schema::json_schema());
     let metrics = xtask::canonical_json(&orchestrator_metrics::list());
-    let openapi = xtask::canonical_json(&openapi(root)?);
+    let openapi = xtask::canonical_json(&openapi(root, daemon)?);
     // The pages are made from the canonical texts, so that their order is the same everywhere.
     let document = |text: &str| serde_json::from_str(text).expect("it was written just above");
     let pages = [
@@ -49,11 +49,17 @@ pub(crate) fn contracts(root: &Utf8Path, check: bool) -> Result<()> {
     fail_on(&stale, "files that are not what the types say; run `cargo xtask contracts` and commit")
 }
 
-/// The document as the daemon itself prints it. It is built where the caller's cargo builds.
-fn openapi(root: &Utf8Path) -> Result<Value> {
+/// The daemon out of a build with the caller's cargo, where that builds.
+pub(crate) fn daemon() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["run", "--quiet", "--package", "orchestratord", "--", "openapi"];
-    let printed = process::output(Command::new(cargo).args(arguments).current_dir(root))?;
+    let mut command = Command::new(cargo);
+    command.args(["run", "--quiet", "--package", "orchestratord", "--"]);
+    command
+}
+
+/// The document as the daemon itself prints it.
+fn openapi(root: &Utf8Path, mut daemon: Command) -> Result<Value> {
+    let printed = process::output(daemon.arg("openapi").current_dir(root))?;
     serde_json::from_str(&printed).context("the daemon printed no JSON")
 }
 

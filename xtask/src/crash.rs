@@ -44,16 +44,15 @@ pub(crate) fn run(root: &Utf8Path, crash: &Crash) -> Result<()> {
     if crash.engine == Engine::Candle {
         setup::run(root)?;
     }
-    // As `ci` builds it: with other features than these, all would be built once more.
-    process::run(&mut process::cargo(root, ["build", "--workspace"]))?;
-    let built = root.join("target/debug");
+    process::build_programs(root)?;
     let engine = crash.engine.name();
     let folder = root.join(format!("target/crash/{engine}-{}", crash.seed));
     let (kills, seed) = (crash.kills.to_string(), crash.seed.to_string());
-    let mut test = std::process::Command::new(built.join("crash"));
+    let mut test = std::process::Command::new(process::program(root, "crash"));
     test.current_dir(root)
         .args(["--engine", engine, "--kills", &kills, "--seed", &seed])
-        .args(["--daemon", built.join("orchestratord").as_str(), "--folder", folder.as_str()])
+        .args(["--daemon", process::program(root, "orchestratord").as_str()])
+        .args(["--folder", folder.as_str()])
         .args(["--model", setup::model_file(root).as_str()]);
     if crash.keep {
         test.arg("--keep");

@@ -76,7 +76,7 @@ fn root() -> Result<Utf8PathBuf> {
 fn run(command: Command, root: &Utf8Path) -> Result<()> {
     match command {
         Command::Ci => ci::run(root),
-        Command::Contracts { check } => commands::contracts(root, check),
+        Command::Contracts { check } => commands::contracts(root, check, commands::daemon()),
         Command::Crash(crash) => crash::run(root, &crash),
         Command::Layers => commands::layers(root),
         Command::Setup => setup::run(root),

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// Cargo as it runs this program, in the workspace and with the workspace's own target folder: tests look
 /// for what `setup` fetched, and for built programs, under `target/`.
@@ -11,6 +11,22 @@ pub(crate) fn cargo<'a>(root: &Utf8Path, arguments: impl IntoIterator<Item = &'a
     let mut command = Command::new(cargo);
     command.args(arguments).current_dir(root).env_remove("CARGO_TARGET_DIR");
     command
+}
+
+/// Features that are off by default and checked nevertheless.
+pub(crate) const FEATURES: &str =
+    "critic-executor/cel,critic-executor/json-schema,critics/http,critics/json-schema";
+
+/// Builds all programs as `cargo test` would: tokio, hyper and all that stands on them come in one kind
+/// only. Naming the examples makes cargo count the features that only tests ask for.
+pub(crate) fn build_programs(root: &Utf8Path) -> Result<()> {
+    let arguments = ["build", "--workspace", "--bins", "--examples", "--features", FEATURES];
+    run(&mut cargo(root, arguments))
+}
+
+/// Where [`build_programs`] leaves a program.
+pub(crate) fn program(root: &Utf8Path, name: &str) -> Utf8PathBuf {
+    root.join("target/debug").join(name)
 }
 
 /// Runs a command to its end with this program's own output.
