@@ -5,6 +5,7 @@
     reason = "a program for people and CI, not a library"
 )]
 
+mod bench;
 mod ci;
 mod commands;
 mod crash;
@@ -27,6 +28,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Measure side by side in one run, in a release build, and print tables with ratios.
+    Bench(bench::Bench),
     /// Everything that must pass before a change lands; calls setup first.
     Ci,
     /// Write the contracts under contracts/generated/ and the pages under docs/reference/.
@@ -75,6 +78,7 @@ fn root() -> Result<Utf8PathBuf> {
 
 fn run(command: Command, root: &Utf8Path) -> Result<()> {
     match command {
+        Command::Bench(bench) => bench::run(root, &bench),
         Command::Ci => ci::run(root),
         Command::Contracts { check } => commands::contracts(root, check, commands::daemon()),
         Command::Crash(crash) => crash::run(root, &crash),

@@ -17,7 +17,7 @@ pub enum Layer {
     Bin,
     /// Parts that tests share.
     Testkit,
-    /// This crate.
+    /// Automation: this crate, and the programs that measure for it.
     Xtask,
 }
 
@@ -56,7 +56,8 @@ impl LayerMap {
             ("orchestrator-metrics", Layer::Technology(&["metrics", "orchestrator"])),
             ("store-sqlite", Layer::Technology(&["catalog-core", "operations", "orchestrator"])),
         ];
-        let others = [("testkit", Layer::Testkit), ("xtask", Layer::Xtask)];
+        let others =
+            [("critic-bench", Layer::Xtask), ("testkit", Layer::Testkit), ("xtask", Layer::Xtask)];
         let decisions = decisions.map(|name| (name, Layer::Decision));
         let services = services.map(|name| (name, Layer::Service));
         Self::new(

@@ -1,0 +1,84 @@
+use std::time::Instant;
+
+use tokio::runtime::Runtime;
+
+use crate::allocations::Allocated;
+use crate::contestant::Contestant;
+
+/// Nodes of the graphs.
+pub(crate) const SIZES: [usize; 3] = [10, 100, 1000];
+
+/// Rounds whose median counts.
+const ROUNDS: usize = 21;
+
+/// Nodes per contestant and round, in as many runs as that takes.
+const NODES_PER_ROUND: usize = 20_000;
+
+/// What one contestant needs for one graph.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) name: String,
+    pub(crate) nodes: usize,
+    /// Nanoseconds per node, the median of all rounds.
+    pub(crate) node_ns: f64,
+    /// Allocations per node; unknown where they are not ours to count.
+    pub(crate) allocations: Option<f64>,
+    /// Bytes allocated per node, freed ones included.
+    pub(crate) bytes: Option<f64>,
+}
+
+/// Measures contestants in turns on graphs of one size.
+pub(crate) fn all(runtime: &Runtime, contestants: &[Contestant], nodes: usize) -> Vec<Measured> {
+    let graphs: Vec<_> = contestants.iter().map(|contestant| contestant.graph(nodes)).collect();
+    let runs = NODES_PER_ROUND.div_ceil(nodes);
+    let repeat = |run: &dyn Fn() -> _| {
+        // As a task of its own, like in a server: the thread that waits here is no worker.
+        let runs: Vec<_> = (0..runs).map(|_| run()).collect();
+        let all = runtime.spawn(async move {
+            for run in runs {
+                let run: std::pin::Pin<Box<dyn Future<Output = ()> + Send>> = run;
+                run.await;
+            }
+        });
+        runtime.block_on(all).expect("nothing here panics");
+    };
+    let allocated: Vec<_> = graphs
+        .iter()
+        .map(|run| {
+            repeat(run);
+            let before = Allocated::now();
+            repeat(run);
+            Allocated::now().since(before)
+        })
+        .collect();
+    let mut rounds = vec![Vec::with_capacity(ROUNDS); contestants.len()];
+    for _ in 0..ROUNDS {
+        for (run, times) in graphs.iter().zip(&mut rounds) {
+            let start = now();
+            repeat(run);
+            times.push(now().duration_since(start).as_nanos() as f64 / (runs * nodes) as f64);
+        }
+    }
+    let per_node = |count: u64| Some(count as f64 / (runs * nodes) as f64);
+    let measured = contestants.iter().zip(&mut rounds).zip(allocated);
+    measured
+        .map(|((contestant, times), allocated)| Measured {
+            name: contestant.name().to_owned(),
+            nodes,
+            node_ns: median(times),
+            allocations: per_node(allocated.count),
+            bytes: per_node(allocated.bytes),
+        })
+        .collect()
+}
+
+/// The middle one of an odd number of times.
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_unstable_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock is what a benchmark reads")]
+fn now() -> Instant {
+    Instant::now()
+}
