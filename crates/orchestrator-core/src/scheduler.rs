@@ -85,6 +85,12 @@ impl Scheduler {
         }
     }
 
+    /// Lets other bounds and shares hold from the next step on. What holds a place keeps it, also where that
+    /// is more than the bounds would let in now.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes in `event` at `now_ms` and says what is to be done, in order. An instant before that of an
     /// earlier step counts as that one.
     pub fn step(&mut self, event: Event, now_ms: u64) -> Vec<Action> {

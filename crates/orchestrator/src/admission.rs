@@ -186,7 +186,7 @@ async fn admit(
 
     let id = TaskId(Uuid::now_v7());
     let sequence = shared.next_sequence.fetch_add(1, Ordering::Relaxed);
-    let reattach_ms = submission.reattach_ms.unwrap_or(shared.options.reattach_ms);
+    let reattach_ms = submission.reattach_ms.unwrap_or(shared.options().reattach_ms);
     let spec = TaskSpec {
         model_ref,
         model_id: model.id.to_string(),
@@ -214,7 +214,7 @@ async fn admit(
         admitted_boot_ms: shared.clock.boot_ms(),
         boot_id: shared.clock.boot_id().to_owned(),
         deadline_ms: request.deadline_ms,
-        queue_max_ms: shared.options.queue_max_ms,
+        queue_max_ms: shared.options().queue_max_ms,
         admitted_position: 0,
     };
     let row = TaskRow {
@@ -238,13 +238,13 @@ async fn commit_admission(
     turn: Option<Turn>,
     preparation: PreparationView,
 ) -> Result<Accepted, Refusal> {
-    let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options.ring_bytes);
+    let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options().ring_bytes);
     let log = Arc::new(log);
     let offer = LiveTask::new(row.clone(), Arc::clone(&log), 0).offer(&*shared.clock);
     let position = match shared.step(Event::Offered(offer)) {
         Some(Ok(position)) => position,
         Some(Err(_limit)) => {
-            let retry_after_ms = shared.options.reject_backoff_ms;
+            let retry_after_ms = shared.options().reject_backoff_ms;
             return Err(Refusal::QueueFull { retry_after_ms });
         }
         None => return Err(Refusal::ShuttingDown),

@@ -4,6 +4,7 @@ use adapter_host::{Attempt, AttemptId, Binding, Input};
 use api_types::{ErrorCode, EventKind, MetricsEvent, StartedEvent, TaskState};
 use narration::{Fact, TraceContext, human};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
@@ -48,6 +49,7 @@ pub(crate) async fn attempt(
     dispatch: &Dispatch,
     pool: &PoolFacts,
     attempt_id: AttemptId,
+    stop: CancellationToken,
 ) -> Verdict {
     let Some(model) = pool.model(&live.spec.model_id) else {
         return unreachable_pool("the pool does not serve the model any more");
@@ -90,7 +92,7 @@ pub(crate) async fn attempt(
         shared,
         live,
         dispatch,
-        Placed { pool, model, binding: &binding, attempt_id },
+        Placed { pool, model, binding: &binding, attempt_id, stop },
         Continued { input, method, run_settings, replay, failover },
     ))
     .await;
@@ -106,6 +108,8 @@ struct Placed<'a> {
     model: &'a PoolModel,
     binding: &'a Binding,
     attempt_id: AttemptId,
+    /// Fires when the attempt is to stop.
+    stop: CancellationToken,
 }
 
 /// What an attempt starts from.
@@ -126,7 +130,7 @@ async fn stream(
     placed: Placed<'_>,
     continued: Continued,
 ) -> Verdict {
-    let Placed { pool, model, binding, attempt_id } = placed;
+    let Placed { pool, model, binding, attempt_id, stop } = placed;
     let Continued { input, method, run_settings, replay, failover } = continued;
     let accepted = match &method {
         Method::Replay(ids) => ids.clone(),
@@ -146,7 +150,7 @@ async fn stream(
     };
     let submitted = tokio::select! {
         biased;
-        () = live.stop_signal().cancelled() => None,
+        () = stop.cancelled() => None,
         submitted = binding.submit(request) => Some(submitted),
     };
     let stream = match submitted {
@@ -158,7 +162,7 @@ async fn stream(
         note_failover(live, method, pool);
     }
     let is_first = live.log.last_event() == 0;
-    let mut relay = Relay::new(shared, live, stream, method, replay, &pool.replica.pool_id);
+    let mut relay = Relay::new(shared, live, stream, method, replay, &pool.replica.pool_id, stop);
     if is_first {
         relay.write_started(&started(live, dispatch, pool));
     }

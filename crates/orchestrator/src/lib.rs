@@ -14,6 +14,7 @@ mod assembler;
 mod attempt;
 mod clock;
 mod comparison;
+mod draining;
 mod ending;
 mod erasure;
 mod event_store;

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use api_types::{Priority, TaskState};
-use orchestrator_core::{Class, Identity, ModelId, Offer, TaskId};
+use orchestrator_core::{Class, Identity, ModelId, Offer, ReplicaId, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Clock, EndRow, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog};
@@ -16,6 +16,8 @@ pub(crate) struct LiveTask {
     /// Clients may have seen events up to this id that were lost with the power; 0 where none were.
     shown_until: u64,
     changing: Mutex<Changing>,
+    /// Where an attempt is at work, and what stops that attempt alone.
+    at_work: Mutex<Option<(ReplicaId, CancellationToken)>>,
     stop: CancellationToken,
     stop_reason: OnceLock<StopReason>,
 }
@@ -58,6 +60,7 @@ impl LiveTask {
                 progress: row.progress,
                 first_token_ms: None,
             }),
+            at_work: Mutex::default(),
             stop: CancellationToken::new(),
             stop_reason: OnceLock::new(),
         }
@@ -105,9 +108,31 @@ impl LiveTask {
         self.stop.cancel();
     }
 
-    /// Fires when the attempt is to stop.
-    pub(crate) fn stop_signal(&self) -> &CancellationToken {
-        &self.stop
+    /// Notes where an attempt begins; what is returned fires when it is to stop.
+    pub(crate) fn begin_attempt(&self, replica: &ReplicaId) -> CancellationToken {
+        let stop = self.stop.child_token();
+        *self.at_work() = Some((replica.clone(), stop.clone()));
+        stop
+    }
+
+    pub(crate) fn end_attempt(&self) {
+        *self.at_work() = None;
+    }
+
+    /// Whether an attempt is at work there.
+    pub(crate) fn is_at_work_on(&self, replica: &ReplicaId) -> bool {
+        self.at_work().as_ref().is_some_and(|(at, _)| at == replica)
+    }
+
+    /// Stops the attempt that is at work there, so that the task goes on elsewhere.
+    pub(crate) fn move_from(&self, replica: &ReplicaId) {
+        if let Some((_, stop)) = self.at_work().as_ref().filter(|(at, _)| at == replica) {
+            stop.cancel();
+        }
+    }
+
+    fn at_work(&self) -> MutexGuard<'_, Option<(ReplicaId, CancellationToken)>> {
+        self.at_work.lock().expect("no holder panics")
     }
 
     pub(crate) fn stop_reason(&self) -> Option<StopReason> {

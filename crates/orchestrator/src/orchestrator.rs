@@ -1,16 +1,18 @@
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use adapter_host::ReplicaKey;
 use api_types::{ModelView, PoolStatus, PreparationView, QueueStatus, TaskState, Workload};
 use bytes::Bytes;
 use orchestrator_core::{Event, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Accepted, AttachedPool, Parts, PoolFacts, RateLimits, Record, RecoveryError, Refusal,
-    Submission, Subscribed, TaskFilter, TaskRow, admission,
+    Accepted, AttachedPool, Options, Parts, PoolFacts, Record, RecoveryError, Refusal, Submission,
+    Subscribed, TaskFilter, TaskRow, admission,
     live_task::StopReason,
     pool_table::PoolState,
     recovery::{self, NOTE_CLEAN},
@@ -231,9 +233,11 @@ impl Orchestrator {
         self.shared.subscribe(log, None, after).await
     }
 
-    /// Lets other rate limits hold, from the next submission on; what clients had used is forgotten.
-    pub fn set_rate_limits(&self, limits: RateLimits) {
-        self.shared.rates.set(limits);
+    /// Lets other limits and times hold, from the next submission, attempt and subscription on. Nothing that
+    /// was admitted is given up for a bound that is lower now. Where rate limits differ from those before,
+    /// what clients had used is forgotten. `poison_limit` counts at a start only.
+    pub fn set_options(&self, options: Options) {
+        self.shared.set_options(options);
     }
 
     /// Takes in what is known of a pool now.
@@ -246,7 +250,15 @@ impl Orchestrator {
     pub fn attach(&self, pool: AttachedPool, facts: PoolFacts) {
         self.shared.host.bind(pool.replica.clone(), Arc::clone(&pool.adapter));
         self.put_pool(facts);
-        self.shared.spawn(Arc::clone(&self.shared).watch_attached(pool));
+        self.shared.watch(pool);
+    }
+
+    /// Takes a pool away, and returns once nothing of it is left here. It gets no new work at once. What runs
+    /// on it may finish; after `limit`, what another pool can go on with is moved there, which counts as
+    /// nobody's failure, and the rest goes on up to its own end. Then the engine is closed. An unknown pool is
+    /// gone already. Dropping the future leaves the pool as it stands, without new work.
+    pub async fn remove_pool(&self, replica: &ReplicaKey, limit: Duration) {
+        self.shared.remove_pool(replica, limit).await;
     }
 
     /// Work that must be done before the model can run.
@@ -258,7 +270,13 @@ impl Orchestrator {
     /// How things stand.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        let pools = self.shared.pools.all();
+        let mut pools = self.shared.pools.all();
+        // Of a pool that is replaced, what replaces it tells how it stands.
+        let stays = |pool: &PoolFacts| pool.state != PoolState::Draining;
+        let of = |pool: &PoolFacts| Arc::clone(&pool.replica.pool_id);
+        let mut shown: BTreeSet<_> =
+            pools.iter().filter(|pool| stays(pool)).map(|pool| of(pool)).collect();
+        pools.retain(|pool| stays(pool) || shown.insert(of(pool)));
         let scheduler = self.shared.scheduler();
         let statuses = pools.iter().map(|pool| {
             let slots = scheduler.slots(&pool.replica().id);
@@ -286,7 +304,8 @@ impl Orchestrator {
         drop(scheduler);
         let mut models = self.shared.models.list();
         for model in &mut models {
-            let serving = pools.iter().filter(|pool| pool.model(&model.id).is_some());
+            let serving =
+                pools.iter().filter(|pool| stays(pool) && pool.model(&model.id).is_some());
             for pool in serving {
                 model.pools.push(pool.replica.pool_id.to_string());
                 model.ready_replicas += u32::from(pool.state == PoolState::Ready);

@@ -18,6 +18,8 @@ pub enum PoolState {
     Preloading,
     /// It runs work.
     Ready,
+    /// It was taken away: it gets no new work, and what runs on it may finish.
+    Draining,
     /// Its engine does not answer; it is asked again.
     Backoff,
     /// It will not come up by itself.
@@ -32,13 +34,15 @@ impl PoolState {
             Self::Provisioning => "provisioning",
             Self::Preloading => "preloading",
             Self::Ready => "ready",
+            Self::Draining => "draining",
             Self::Backoff => "backoff",
             Self::Failed => "failed",
         }
     }
 }
 
-/// What is known of a pool. A pool has one replica in this build.
+/// What is known of a pool. A pool has one replica in this build; while a changed one replaces it, the former
+/// one drains beside it under the same name of the pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolFacts {
     pub replica: ReplicaKey,
@@ -76,6 +80,7 @@ impl PoolFacts {
         let is_known = self.model(id).is_some();
         match self.state {
             PoolState::Ready | PoolState::Failed | PoolState::Preloading => is_known,
+            PoolState::Draining => false,
             PoolState::Provisioning | PoolState::Backoff if self.in_process => {
                 is_known || (self.models.is_empty() && id.starts_with("sha256:"))
             }
@@ -143,14 +148,19 @@ impl PoolTable {
         self.pools.read().expect("no holder panics").get(id).cloned()
     }
 
+    pub(crate) fn remove(&self, id: &ReplicaId) {
+        self.pools.write().expect("no holder panics").remove(id);
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<PoolFacts>> {
         self.pools.read().expect("no holder panics").values().cloned().collect()
     }
 
-    /// Pools that may serve a model.
+    /// Pools that may serve a model. Those that were taken away may not.
     pub(crate) fn serving(&self, model_id: &str) -> Vec<Arc<PoolFacts>> {
         let mut pools = self.all();
-        pools.retain(|pool| pool.model(model_id).is_some());
+        let stays = |pool: &PoolFacts| pool.state != PoolState::Draining;
+        pools.retain(|pool| stays(pool) && pool.model(model_id).is_some());
         pools
     }
 }

@@ -3,9 +3,10 @@ use std::{sync::Arc, time::Duration};
 use adapter_host::{EngineAdapter, EngineModel, Props, ReplicaKey};
 use narration::{Fact, human};
 use orchestrator_core::{Event, ModelId};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    pool_table::{PoolFacts, PoolState},
+    pool_table::{PoolFacts, PoolState, replica_id},
     shared::Shared,
 };
 
@@ -58,32 +59,66 @@ impl Shared {
     }
 
     /// An engine cannot be reached: nothing is placed on it until it answers again.
-    pub(crate) fn pool_lost(self: &Arc<Self>, pool: &PoolFacts, cause: &str) {
-        // The table may know more than the attempt that found it gone.
-        let current = self.pools.all();
-        let known = current.iter().find(|known| known.replica == pool.replica);
-        let facts = known.map_or_else(|| pool.clone(), |known| PoolFacts::clone(known));
-        if facts.state != PoolState::Failed {
+    pub(crate) fn pool_lost(self: &Arc<Self>, replica: &ReplicaKey, cause: &str) {
+        self.change_pool(replica, |known| {
+            let is_up = !matches!(known.state, PoolState::Failed | PoolState::Draining);
             let last_error = Some(cause.to_owned());
-            self.put_pool(PoolFacts { state: PoolState::Backoff, last_error, ..facts });
-        }
+            is_up.then(|| PoolFacts { state: PoolState::Backoff, last_error, ..known.clone() })
+        });
     }
 
     /// An engine in this process computes on although it was told to stop.
-    pub(crate) fn pool_stuck(self: &Arc<Self>, pool: &PoolFacts) {
-        let last_error =
-            Some("the engine did not stop when told to; restart the daemon".to_owned());
-        self.put_pool(PoolFacts { state: PoolState::Failed, last_error, ..pool.clone() });
+    pub(crate) fn pool_stuck(self: &Arc<Self>, replica: &ReplicaKey) {
+        self.change_pool(replica, |known| {
+            let state = match known.state {
+                PoolState::Draining => PoolState::Draining,
+                _ => PoolState::Failed,
+            };
+            let last_error =
+                Some("the engine did not stop when told to; restart the daemon".to_owned());
+            Some(PoolFacts { state, last_error, ..known.clone() })
+        });
     }
 
-    /// Keeps an eye on an attached engine: what it serves, and whether it answers.
-    pub(crate) async fn watch_attached(self: Arc<Self>, pool: AttachedPool) {
+    /// Changes what is known of a pool that is there; what is gone stays gone.
+    fn change_pool(
+        self: &Arc<Self>,
+        replica: &ReplicaKey,
+        change: impl FnOnce(&PoolFacts) -> Option<PoolFacts>,
+    ) {
+        let known = self.pools.get(&replica_id(replica));
+        if let Some(facts) = known.and_then(|known| change(&known)) {
+            self.put_pool(facts);
+        }
+    }
+
+    /// Keeps an eye on an attached engine until the pool is taken away.
+    pub(crate) fn watch(self: &Arc<Self>, pool: AttachedPool) {
+        let watched = CancellationToken::new();
+        let mut watches = self.watches.lock().expect("no holder panics");
+        let former = watches.insert(pool.replica.clone(), watched.clone());
+        drop(watches);
+        if let Some(former) = former {
+            former.cancel();
+        }
+        let watch = Arc::clone(self).watch_attached(pool, watched.clone());
+        self.spawn(async move { watched.run_until_cancelled(watch).await.unwrap_or_default() });
+    }
+
+    /// Looks what an attached engine serves, and whether it answers.
+    async fn watch_attached(self: Arc<Self>, pool: AttachedPool, watched: CancellationToken) {
         loop {
             let props = tokio::time::timeout(LOOK_TIMEOUT, pool.adapter.props()).await;
             let look_again = match props {
                 Ok(Ok(props)) => {
                     let facts = self.facts(&pool, props).await;
+                    // Another thread may take the pool away at this moment.
+                    let watches = self.watches.lock().expect("no holder panics");
+                    if watched.is_cancelled() {
+                        return;
+                    }
                     self.put_pool(facts);
+                    drop(watches);
                     LOOK_READY
                 }
                 Ok(Err(error)) => self.attached_is_gone(&pool, &error.to_string()),
@@ -94,10 +129,7 @@ impl Shared {
     }
 
     fn attached_is_gone(self: &Arc<Self>, pool: &AttachedPool, cause: &str) -> Duration {
-        let pools = self.pools.all();
-        if let Some(known) = pools.iter().find(|known| known.replica == pool.replica) {
-            self.pool_lost(known, cause);
-        }
+        self.pool_lost(&pool.replica, cause);
         LOOK_BACKOFF
     }
 

@@ -145,7 +145,7 @@ fn interrupt(shared: &Shared, row: &mut TaskRow, progressed_attempt: u32, was_cl
 }
 
 async fn take_over(shared: &Arc<Shared>, row: TaskRow, found: Found, shown_until: u64) {
-    let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options.ring_bytes);
+    let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options().ring_bytes);
     for region in found.regions {
         log.restore(region);
     }
@@ -154,7 +154,7 @@ async fn take_over(shared: &Arc<Shared>, row: TaskRow, found: Found, shown_until
     let deaths = poison.daemon_ends;
     let live = Arc::new(LiveTask::new(row, Arc::new(log), shown_until));
     shared.remember(Arc::clone(&live));
-    if deaths >= shared.options.poison_limit {
+    if deaths >= shared.options().poison_limit {
         let message = "the daemon died under this task again and again; it is not tried any more";
         let mut error = task_error(&live, ErrorCode::ReplicaExhausted, message);
         error.details = Some(serde_json::json!({ "suspect": true, "daemon_ends": deaths }));

@@ -4,9 +4,10 @@ use adapter_host::{AdapterError, EngineEvent, EngineStream, Finish, FinishReason
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Frame, FrameKind, Outcome, Record, Streamed,
+    Frame, FrameKind, Options, Outcome, Record, Streamed,
     answers::Answers,
     assembler::Piece,
     attempt::Method,
@@ -33,7 +34,11 @@ const STREAMED_REPORT_MS: u64 = 1000;
 pub(crate) struct Relay<'a> {
     shared: &'a Arc<Shared>,
     live: &'a Arc<LiveTask>,
+    /// Those of when the attempt began.
+    options: Arc<Options>,
     pool_id: &'a str,
+    /// Fires when the attempt is to stop.
+    stop: CancellationToken,
     stream: EngineStream,
     comparison: Option<Comparison>,
     replay: Replay,
@@ -83,6 +88,7 @@ impl<'a> Relay<'a> {
         method: Method,
         replay: Replay,
         pool_id: &'a str,
+        stop: CancellationToken,
     ) -> Self {
         let (attempts, ran_before_ms) = {
             let changing = live.changing();
@@ -111,6 +117,8 @@ impl<'a> Relay<'a> {
             last_output_boot_ms: None,
             unshown_tokens: 0,
             pool_id,
+            stop,
+            options: shared.options(),
             generation: Vec::new(),
             events: Vec::new(),
             event_count: 0,
@@ -135,7 +143,8 @@ impl<'a> Relay<'a> {
             return self.stopped_unwritten();
         }
         let live = self.live;
-        let mut stop = std::pin::pin!(live.stop_signal().cancelled());
+        let stop = self.stop.clone();
+        let mut stop = std::pin::pin!(stop.cancelled());
         let mut watchdog = std::pin::pin!(tokio::time::sleep(self.until_watchdog()));
         loop {
             let woken = self.wait(stop.as_mut(), watchdog.as_mut()).await;
@@ -323,7 +332,7 @@ impl<'a> Relay<'a> {
     }
 
     fn write_pieces(&mut self) {
-        if self.shared.options.coalesce_ms > 0 {
+        if self.options.coalesce_ms > 0 {
             return self.gather_pieces();
         }
         for piece in self.pieces.drain(..) {
@@ -368,7 +377,7 @@ impl<'a> Relay<'a> {
             };
             self.write_gathered();
             self.gathered = Some(piece);
-            let window = Duration::from_millis(self.shared.options.coalesce_ms);
+            let window = Duration::from_millis(self.options.coalesce_ms);
             self.shown_at.get_or_insert_with(|| Instant::now() + window);
         }
         self.pieces = pieces;
@@ -423,12 +432,12 @@ impl<'a> Relay<'a> {
                     has_waited = true;
                     tokio::select! {
                         () = self.shared.wait_for_room(error) => {}
-                        () = self.live.stop_signal().cancelled() => return false,
+                        () = self.stop.cancelled() => return false,
                     }
                 }
             }
         };
-        let options = &self.shared.options;
+        let options = &self.options;
         if (options.sync_before_show || options.coalesce_ms > 0) && self.event_count > 0 {
             self.shared.sync_events().await;
         }
@@ -481,7 +490,7 @@ impl<'a> Relay<'a> {
             return Some(end(Ending::failed(error, Outcome::Expired, self.usage(None)), false));
         }
         let silent_ms = self.shared.clock.boot_ms().saturating_sub(self.last_progress_boot_ms);
-        (silent_ms >= self.shared.options.idle_ms).then(|| Verdict::Retry {
+        (silent_ms >= self.options.idle_ms).then(|| Verdict::Retry {
             reason: RetryReason::Failed,
             cause: format!("the engine was silent for {silent_ms} ms"),
         })
@@ -489,12 +498,12 @@ impl<'a> Relay<'a> {
 
     fn wall_left_ms(&self) -> u64 {
         let runs_ms = self.shared.clock.boot_ms().saturating_sub(self.began_boot_ms);
-        self.shared.options.wall_ms.saturating_sub(self.ran_before_ms + runs_ms)
+        self.options.wall_ms.saturating_sub(self.ran_before_ms + runs_ms)
     }
 
     fn until_watchdog(&self) -> Duration {
         let silent_ms = self.shared.clock.boot_ms().saturating_sub(self.last_progress_boot_ms);
-        let idle_left_ms = self.shared.options.idle_ms.saturating_sub(silent_ms);
+        let idle_left_ms = self.options.idle_ms.saturating_sub(silent_ms);
         let overdue = Duration::from_millis(idle_left_ms.min(self.wall_left_ms()).max(1));
         match self.shown_at {
             Some(at) => overdue.min(at.saturating_duration_since(Instant::now())),

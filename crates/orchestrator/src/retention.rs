@@ -50,7 +50,6 @@ enum WallClock {
 impl Shared {
     /// Removes what is not kept any longer, until the orchestrator ends.
     pub(crate) async fn keep_retention(self: Arc<Self>) {
-        let pause = Duration::from_millis(self.options.retention.look_every_ms);
         loop {
             match self.retain().await {
                 Ok(()) => {}
@@ -60,6 +59,7 @@ impl Shared {
                     tracing::warn!(error = %refusal, "ended tasks are not removed; trying again");
                 }
             }
+            let pause = Duration::from_millis(self.options().retention.look_every_ms);
             tokio::time::sleep(pause).await;
         }
     }
@@ -88,7 +88,7 @@ impl Shared {
     }
 
     async fn remove_aged(&self, now_ms: u64) -> Result<(), Refusal> {
-        let retention = &self.options.retention;
+        let retention = self.options().retention.clone();
         let due = now_ms.saturating_sub(retention.event_retention_ms);
         while self.take_events(Ended::WithEventsUntil(due)).await? > 0 {}
         let due = now_ms.saturating_sub(retention.task_retention_ms);
@@ -152,7 +152,7 @@ impl Shared {
     /// Removes the oldest ended tasks while records and events take too much room. Each of the two may take
     /// half of it at least.
     async fn relieve(&self) -> Result<(), Refusal> {
-        let bytes_max = self.options.retention.bytes_max;
+        let bytes_max = self.options().retention.bytes_max;
         loop {
             let events_bytes = self.events_bytes()?;
             let records_bytes = self.journal.used_bytes().await?;
@@ -215,7 +215,7 @@ impl Shared {
                 &now,
                 believed.as_ref(),
                 newest_ms,
-                self.options.retention.event_retention_ms,
+                self.options().retention.event_retention_ms,
             )
         };
         if is_news {

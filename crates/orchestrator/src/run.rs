@@ -38,7 +38,8 @@ pub(crate) struct Dispatch {
 
 /// Runs one attempt of a task and does what follows from it.
 pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Dispatch) {
-    let Some(pool) = shared.pools.get(&dispatch.replica) else {
+    let pool = shared.pools.get(&dispatch.replica);
+    let Some(pool) = pool.filter(|pool| pool.state != PoolState::Draining) else {
         // The pool went between the decision and its execution.
         requeue(shared, live, &dispatch, RetryReason::Unreachable).await;
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
@@ -57,8 +58,10 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
         human = human(&Fact::Placed { model: &live.spec.model_ref, pool: &pool.replica.pool_id }),
     );
     let attempt_id = AttemptId(Uuid::now_v7());
-    let work = attempt(shared, live, &dispatch, &pool, attempt_id);
+    let stop = live.begin_attempt(&dispatch.replica);
+    let work = attempt(shared, live, &dispatch, &pool, attempt_id, stop);
     let verdict = shared.guard_panics(live, work).await;
+    live.end_attempt();
     settle(shared, live, &dispatch, &pool, attempt_id, verdict).await;
 }
 
@@ -86,22 +89,9 @@ async fn settle(
             tokio::join!(ended, free_slot(shared, pool, attempt_id, lease));
         }
         Verdict::Retry { reason, cause } => {
-            tracing::warn!(
-                event = "attempt_failed",
-                task_id = %live.id,
-                correlation_id = live.spec.correlation_id,
-                trace_id = live.spec.trace_id(),
-                model = live.spec.model_ref,
-                pool_id = &*pool.replica.pool_id,
-                replica_id = &*pool.replica.replica_id,
-                error = cause,
-                human = human(&Fact::AttemptFailed {
-                    model: &live.spec.model_ref,
-                    pool: &pool.replica.pool_id,
-                }),
-            );
+            tell_retry(live, pool, reason, &cause);
             if reason == RetryReason::Unreachable {
-                shared.pool_lost(pool, &cause);
+                shared.pool_lost(&pool.replica, &cause);
             }
             let ending = retry_or_end(shared, live, reason, &cause);
             let released = free_slot(shared, pool, attempt_id, lease);
@@ -133,6 +123,36 @@ async fn settle(
     }
 }
 
+fn tell_retry(live: &LiveTask, pool: &PoolFacts, reason: RetryReason, cause: &str) {
+    if reason == RetryReason::Planned {
+        tracing::info!(
+            event = "attempt_moved",
+            task_id = %live.id,
+            correlation_id = live.spec.correlation_id,
+            trace_id = live.spec.trace_id(),
+            model = live.spec.model_ref,
+            pool_id = &*pool.replica.pool_id,
+            replica_id = &*pool.replica.replica_id,
+            "{cause}"
+        );
+        return;
+    }
+    tracing::warn!(
+        event = "attempt_failed",
+        task_id = %live.id,
+        correlation_id = live.spec.correlation_id,
+        trace_id = live.spec.trace_id(),
+        model = live.spec.model_ref,
+        pool_id = &*pool.replica.pool_id,
+        replica_id = &*pool.replica.replica_id,
+        error = cause,
+        human = human(&Fact::AttemptFailed {
+            model: &live.spec.model_ref,
+            pool: &pool.replica.pool_id,
+        }),
+    );
+}
+
 /// Counts a failure; gives the end of a task that has failed often enough.
 fn retry_or_end(
     shared: &Shared,
@@ -154,7 +174,7 @@ fn retry_or_end(
     let details = json!({ "failures": failures, "last_cause": cause });
     let error = if live.spec.failover == Failover::Off {
         task_error(live, ErrorCode::WorkerReset, "the worker was lost and failover is off")
-    } else if failures >= shared.options.max_attempts {
+    } else if failures >= shared.options().max_attempts {
         let message = "the task failed on every worker that tried it";
         task_error(live, ErrorCode::ReplicaExhausted, message)
     } else {
@@ -173,10 +193,11 @@ async fn requeue(
 ) {
     let wait_ms = match reason {
         RetryReason::Overloaded { retry_after_ms } => retry_after_ms.unwrap_or(OVERLOADED_RETRY_MS),
-        RetryReason::Unreachable | RetryReason::Failed => 0,
+        RetryReason::Unreachable | RetryReason::Failed | RetryReason::Planned => 0,
     };
     match reason {
         RetryReason::Failed => close_attempt(shared, live, Outcome::Lost),
+        RetryReason::Planned => close_attempt(shared, live, Outcome::Interrupted),
         // No engine took it up, and there may be any number of them: they are not kept.
         RetryReason::Overloaded { .. } | RetryReason::Unreachable => drop_attempt(live),
     }
@@ -259,13 +280,13 @@ async fn free_slot(shared: &Arc<Shared>, pool: &PoolFacts, attempt_id: AttemptId
     let grace = if pool.in_process {
         IN_PROCESS_ABORT
     } else {
-        Duration::from_millis(shared.options.cancel_grace_ms)
+        Duration::from_millis(shared.options().cancel_grace_ms)
     };
     let abort = AssertUnwindSafe(binding.adapter().abort(attempt_id)).catch_unwind();
     let confirmed = tokio::time::timeout(grace, abort).await;
     if pool.in_process && confirmed.is_err() {
         // The engine computes on and cannot be stopped: its slot stays taken.
-        shared.pool_stuck(pool);
+        shared.pool_stuck(&pool.replica);
         return;
     }
     if !matches!(confirmed, Ok(Ok(Ok(())))) {

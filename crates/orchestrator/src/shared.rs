@@ -2,13 +2,13 @@ use std::{
     collections::HashMap,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, OnceLock, Weak,
+        Arc, Mutex, OnceLock, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use adapter_host::AdapterHost;
+use adapter_host::{AdapterHost, ReplicaKey};
 use api_types::{ErrorCode, TaskState};
 use futures_util::FutureExt as _;
 use narration::{Fact, human};
@@ -43,7 +43,7 @@ const TICK_MAX_MS: u64 = 1000;
 
 /// What the parts of an orchestrator share.
 pub(crate) struct Shared {
-    pub(crate) options: Options,
+    options: RwLock<Arc<Options>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) events: Arc<dyn EventStore>,
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) host: AdapterHost,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) pools: PoolTable,
+    /// What ends the watch over each attached pool.
+    pub(crate) watches: Mutex<HashMap<ReplicaKey, CancellationToken>>,
     pub(crate) admissions: Admissions,
     pub(crate) rates: Rates,
     pub(crate) next_sequence: AtomicU64,
@@ -97,7 +99,7 @@ impl Shared {
         Self {
             scheduler: Mutex::new(Scheduler::new(parts.options.queue.clone())),
             rates: Rates::new(parts.options.rate_limits, Arc::clone(&parts.clock)),
-            options: parts.options,
+            options: RwLock::new(Arc::new(parts.options)),
             clock: parts.clock,
             journal: parts.journal,
             events: parts.events,
@@ -106,6 +108,7 @@ impl Shared {
             host: parts.host,
             observer: parts.observer,
             pools: PoolTable::default(),
+            watches: Mutex::default(),
             admissions: Admissions::default(),
             next_sequence: AtomicU64::new(last_sequence + 1),
             subscribers: AtomicUsize::new(0),
@@ -120,6 +123,24 @@ impl Shared {
             live: Mutex::default(),
             parked: Mutex::default(),
             wake_changed: Notify::new(),
+        }
+    }
+
+    /// Limits and times that hold now.
+    pub(crate) fn options(&self) -> Arc<Options> {
+        Arc::clone(&self.options.read().expect("no holder panics"))
+    }
+
+    /// Lets others hold. What was admitted stays admitted, and attempts at work keep those they began with.
+    pub(crate) fn set_options(&self, options: Options) {
+        self.scheduler().set_limits(options.queue.clone());
+        let former = {
+            let mut held = self.options.write().expect("no holder panics");
+            std::mem::replace(&mut *held, Arc::new(options))
+        };
+        let rate_limits = self.options().rate_limits;
+        if former.rate_limits != rate_limits {
+            self.rates.set(rate_limits);
         }
     }
 

@@ -165,11 +165,11 @@ impl Shared {
         live: Option<Arc<LiveTask>>,
         after: u64,
     ) -> Result<Subscribed, Refusal> {
-        let too_many = Refusal::TooManyStreams { retry_after_ms: self.options.reject_backoff_ms };
-        if log.subscribers() >= self.options.subscribers_per_task {
+        let too_many = Refusal::TooManyStreams { retry_after_ms: self.options().reject_backoff_ms };
+        if log.subscribers() >= self.options().subscribers_per_task {
             return Err(too_many);
         }
-        if self.subscribers.fetch_add(1, Ordering::Relaxed) >= self.options.subscribers_max {
+        if self.subscribers.fetch_add(1, Ordering::Relaxed) >= self.options().subscribers_max {
             self.subscribers.fetch_sub(1, Ordering::Relaxed);
             return Err(too_many);
         }

@@ -31,6 +31,8 @@ pub(crate) enum RetryReason {
     Overloaded { retry_after_ms: Option<u64> },
     /// The attempt failed.
     Failed,
+    /// The pool is taken away, and nobody is to blame.
+    Planned,
 }
 
 impl Verdict {
@@ -39,8 +41,10 @@ impl Verdict {
         match self {
             Self::End { ending, .. } => ending.outcome.map(Outcome::name),
             Self::Retry { reason: RetryReason::Failed, .. } => Some(Outcome::Lost.name()),
+            Self::Leave | Self::Retry { reason: RetryReason::Planned, .. } => {
+                Some(Outcome::Interrupted.name())
+            }
             Self::Retry { .. } => None,
-            Self::Leave => Some(Outcome::Interrupted.name()),
         }
     }
 }
@@ -58,8 +62,17 @@ pub(crate) fn unreachable_pool(cause: &str) -> Verdict {
     Verdict::Retry { reason: RetryReason::Unreachable, cause: cause.to_owned() }
 }
 
+/// The verdict over an attempt that was told to stop.
 pub(crate) fn stopped(live: &LiveTask, usage: Counted) -> Verdict {
-    stopped_ending(live, usage).map_or(Verdict::Leave, |ending| end(ending, false))
+    match (stopped_ending(live, usage), live.stop_reason()) {
+        (Some(ending), _) => end(ending, false),
+        (None, Some(_)) => Verdict::Leave,
+        // Only the attempt was, not the task.
+        (None, None) => Verdict::Retry {
+            reason: RetryReason::Planned,
+            cause: "the pool is taken away; the task goes on elsewhere".to_owned(),
+        },
+    }
 }
 
 /// The end of a task that was told to stop, if it was, and if that ends it.

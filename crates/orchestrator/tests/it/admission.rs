@@ -1,7 +1,7 @@
 use api_types::{
     Determinism, ErrorCode, MessageRequest, SamplingRequest, TaskRequest, TaskState, Workload,
 };
-use orchestrator::{Bucket, PoolFacts, PoolState, RateLimits, Refusal, Submission};
+use orchestrator::{Bucket, Options, PoolFacts, PoolState, RateLimits, Refusal, Submission};
 
 use crate::{
     engine::{Act, Engine, answer},
@@ -235,7 +235,7 @@ async fn the_first_check_that_fails_is_the_answer() {
     assert_eq!(code(capacity.clone()).await, ErrorCode::AdmissionReject);
     // The former took all of the bucket; what takes it again is refused for that, before the full queue.
     assert_eq!(code(capacity.clone()).await, ErrorCode::RateLimited);
-    house.orchestrator().set_rate_limits(RateLimits::default());
+    limit_rates(&house, RateLimits::default());
     // A refusal binds no key.
     let refusal = house.try_submit(keyed("k", capacity)).await.unwrap_err();
     assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 1000 }));
@@ -260,6 +260,10 @@ fn bucket(per_second: u32, burst: u32) -> Option<Bucket> {
     Some(Bucket { per_second: per_second.try_into().unwrap(), burst: burst.try_into().unwrap() })
 }
 
+fn limit_rates(house: &House, rate_limits: RateLimits) {
+    house.orchestrator().set_options(Options { rate_limits, ..house.options.clone() });
+}
+
 /// A submission of a client of this name.
 fn of_client(name: &str, text: &str) -> Submission {
     Submission { identity: name.into(), ..submission(prompt(text)) }
@@ -271,7 +275,7 @@ async fn a_client_over_its_rate_waits_and_others_do_not() {
     let house = House::with([Engine::new("a")]).await;
     house.clock.freeze();
     let requests = bucket(1, 2);
-    house.orchestrator().set_rate_limits(RateLimits { requests, prompt_tokens: None });
+    limit_rates(&house, RateLimits { requests, prompt_tokens: None });
     let submit = async |name: &str| house.try_submit(of_client(name, "hello")).await;
     for _ in 0..2 {
         submit("ann").await.unwrap();
@@ -300,7 +304,7 @@ async fn prompts_are_counted_in_tokens_and_replays_are_not() {
     let house = House::with([Engine::new("a")]).await;
     house.clock.freeze();
     let prompt_tokens = bucket(1, 100);
-    house.orchestrator().set_rate_limits(RateLimits { requests: None, prompt_tokens });
+    limit_rates(&house, RateLimits { requests: None, prompt_tokens });
     let keyed = |key: &str, bytes: usize| keyed(key, prompt(&"x".repeat(bytes)));
     house.try_submit(keyed("first", 90)).await.unwrap();
     let refusal = house.try_submit(keyed("second", 60)).await.unwrap_err();

@@ -7,6 +7,8 @@ mod cancel;
 #[cfg(test)]
 mod coalescing;
 #[cfg(test)]
+mod draining;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod erasure;
