@@ -53,6 +53,9 @@ pub(crate) struct Permit {
     stage: Stage,
     reserved: MicroDollars,
     breaker_generation: Option<u64>,
+    /// The bucket that a token was taken from.
+    bucket_number: Option<u32>,
+    is_first_attempt: bool,
     is_blocking: bool,
 }
 
@@ -306,6 +309,22 @@ impl Admission {
         self.open_columns(permit.resource, now_ns);
         self.grant_all(now_ns);
         self.forget_if_over(permit.run)
+    }
+
+    /// Takes back a permit with which nothing was started: as if it had never been granted. Returns whether its
+    /// run is over and its slot free.
+    pub(crate) fn take_back(&mut self, permit: &Permit, now_ns: u64) -> bool {
+        self.settle(permit, MicroDollars::ZERO, BreakerSignal::Neutral, now_ns);
+        let resource = &mut self.resources[permit.resource as usize];
+        if permit.is_first_attempt {
+            resource.retries.take_back_first(now_ns);
+        }
+        if permit.bucket_number == Some(resource.bucket_number)
+            && let Some(bucket) = &mut resource.bucket
+        {
+            bucket.give_back();
+        }
+        self.release(&Release { permit: *permit, was_detached: false }, now_ns)
     }
 
     /// Takes a retry out of a critic's budget.
@@ -593,7 +612,7 @@ impl Admission {
         if offer.is_first_attempt {
             resource.retries.first(now_ns);
         }
-        let takes_token = resource.bucket.is_some();
+        let bucket_number = resource.bucket.as_ref().map(|_| resource.bucket_number);
         if let Some(bucket) = &mut resource.bucket {
             bucket.take(now_ns);
         }
@@ -602,7 +621,7 @@ impl Admission {
         if let Some(account) = self.accounts.get_mut(&offer.run) {
             account.reserved += offer.estimate;
         }
-        if takes_token {
+        if bucket_number.is_some() {
             self.token_deadlines.remove(&(
                 offer.resource,
                 offer.deadline_ns,
@@ -624,6 +643,8 @@ impl Admission {
             stage: offer.stage,
             reserved: offer.estimate,
             breaker_generation,
+            bucket_number,
+            is_first_attempt: offer.is_first_attempt,
             is_blocking: offer.is_blocking,
         };
         self.decide(offer.run, offer.critic, Decision::Granted(permit));

@@ -68,8 +68,14 @@ impl State {
 }
 
 impl Breaker {
-    pub(crate) fn new(policy: BreakerPolicy) -> Self {
-        Self { policy, state: State::closed(), forced: None, generation: 0 }
+    /// A closed breaker. `generation` must be above those of all earlier breakers of the same critic.
+    pub(crate) fn new(policy: BreakerPolicy, generation: u64) -> Self {
+        Self { policy, state: State::closed(), forced: None, generation }
+    }
+
+    /// The generation that a breaker after this one starts with.
+    pub(crate) fn next_generation(&self) -> u64 {
+        self.generation + 1
     }
 
     pub(crate) fn change_policy(&mut self, policy: BreakerPolicy) {

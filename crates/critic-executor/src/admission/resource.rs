@@ -17,7 +17,11 @@ pub(crate) struct Resource {
     pub(crate) in_use: usize,
     pub(crate) rate: Option<RateLimit>,
     pub(crate) bucket: Option<TokenBucket>,
+    /// Which bucket this is, so that no token comes back to another than it was taken from.
+    pub(crate) bucket_number: u32,
     pub(crate) breaker: Option<Breaker>,
+    /// What the next breaker starts with, so that an attempt let through by one never counts in another.
+    breaker_generation: u64,
     pub(crate) retries: RetryWindow,
     /// Its column per stage, where it has one.
     pub(crate) columns: [Option<u32>; Stage::COUNT],
@@ -36,7 +40,9 @@ impl Resource {
             in_use: 0,
             rate: spec.rate_limit,
             bucket: spec.rate_limit.as_ref().map(TokenBucket::new),
-            breaker: spec.breaker.map(Breaker::new),
+            bucket_number: 0,
+            breaker: spec.breaker.map(|policy| Breaker::new(policy, 0)),
+            breaker_generation: 0,
             retries: RetryWindow::new(spec.retry_budget),
             columns: [None; Stage::COUNT],
             plans: 0,
@@ -51,11 +57,21 @@ impl Resource {
         self.rate = spec.rate_limit;
         match (&mut self.bucket, &spec.rate_limit) {
             (Some(bucket), Some(limit)) => bucket.change(limit),
-            (bucket, limit) => *bucket = limit.as_ref().map(TokenBucket::new),
+            (bucket, limit) => {
+                *bucket = limit.as_ref().map(TokenBucket::new);
+                self.bucket_number = self.bucket_number.wrapping_add(1);
+            }
         }
         match (&mut self.breaker, spec.breaker) {
             (Some(breaker), Some(policy)) => breaker.change_policy(policy),
-            (breaker, policy) => *breaker = policy.map(Breaker::new),
+            (Some(breaker), None) => {
+                self.breaker_generation = breaker.next_generation();
+                self.breaker = None;
+            }
+            (None, Some(policy)) => {
+                self.breaker = Some(Breaker::new(policy, self.breaker_generation));
+            }
+            (None, None) => {}
         }
     }
 

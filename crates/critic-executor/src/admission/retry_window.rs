@@ -35,6 +35,12 @@ impl RetryWindow {
         self.slice(now_ns).firsts += 1;
     }
 
+    /// Forgets a first attempt that was noted a moment ago and did not start.
+    pub(crate) fn take_back_first(&mut self, now_ns: u64) {
+        let slice = self.slice(now_ns);
+        slice.firsts = slice.firsts.saturating_sub(1);
+    }
+
     /// Takes a retry if the budget has one.
     pub(crate) fn retry(&mut self, now_ns: u64) -> bool {
         let newest = self.number(now_ns);

@@ -27,13 +27,14 @@ enum Op {
     Offer { run: u32, critic: u32, priority: u8, waited_ms: u64, patience_ms: u64, costly: bool },
     Settle { which: usize, signal: u8 },
     Release { which: usize },
+    TakeBack { which: usize },
     Withdraw { which: usize },
     CloseRun { run: u32 },
     Pass { millis: u64 },
     LimitAll { limit: Option<usize> },
     LimitStage { stage: usize, limit: Option<usize> },
     LimitCritic { kind: u32, limit: Option<usize> },
-    Rebind { kind: u32, limit: Option<usize>, interval_ms: Option<u64> },
+    Rebind { kind: u32, limit: Option<usize>, interval_ms: Option<u64>, has_breaker: bool },
     Force { forced: Option<bool> },
 }
 
@@ -47,14 +48,17 @@ fn op() -> impl Strategy<Value = Op> {
         ),
         4 => (any::<usize>(), 0_u8..3).prop_map(|(which, signal)| Op::Settle { which, signal }),
         6 => any::<usize>().prop_map(|which| Op::Release { which }),
+        2 => any::<usize>().prop_map(|which| Op::TakeBack { which }),
         2 => any::<usize>().prop_map(|which| Op::Withdraw { which }),
         1 => (0..RUNS).prop_map(|run| Op::CloseRun { run }),
         6 => (0_u64..60).prop_map(|millis| Op::Pass { millis }),
         1 => limit().prop_map(|limit| Op::LimitAll { limit }),
         1 => (0_usize..2, limit()).prop_map(|(stage, limit)| Op::LimitStage { stage, limit }),
         1 => (0..KINDS, limit()).prop_map(|(kind, limit)| Op::LimitCritic { kind, limit }),
-        1 => (0..KINDS, limit(), prop::option::of(1_u64..50)).prop_map(
-            |(kind, limit, interval_ms)| Op::Rebind { kind, limit, interval_ms }
+        2 => (0..KINDS, limit(), prop::option::of(1_u64..50), any::<bool>()).prop_map(
+            |(kind, limit, interval_ms, has_breaker)| Op::Rebind {
+                kind, limit, interval_ms, has_breaker,
+            }
         ),
         1 => prop::option::of(any::<bool>()).prop_map(|forced| Op::Force { forced }),
     ]
@@ -69,13 +73,18 @@ fn breaker_policy() -> BreakerPolicy {
     }
 }
 
-fn spec(kind: u32, limit: Option<usize>, interval_ms: Option<u64>) -> CriticSpec {
+fn spec(
+    kind: u32,
+    limit: Option<usize>,
+    interval_ms: Option<u64>,
+    has_breaker: bool,
+) -> CriticSpec {
     let critic = |_ctx: CriticContext| async { Ok(CriticOutput::clean()) };
     let mut spec = CriticSpec::new(format!("kind-{kind}"), critic);
     spec.concurrency = limit;
     spec.rate_limit =
         interval_ms.map(|millis| RateLimit::per_second(1000.0 / millis as f64).burst(2));
-    spec.breaker = (kind == 3).then(breaker_policy);
+    spec.breaker = has_breaker.then(breaker_policy);
     spec
 }
 
@@ -112,7 +121,10 @@ struct ModelRun {
 #[derive(Debug)]
 struct Held {
     offer: Offer,
+    /// What the breaker said that let it through, for as long as that breaker is there.
     generation: Option<u64>,
+    /// Whether the bucket that its token came from is still there.
+    has_token: bool,
     permit: Option<Permit>,
     is_settled: bool,
 }
@@ -251,10 +263,12 @@ impl Model {
                     }
                 }
             }
-            if let Some(bucket) = &mut self.kinds[offer.resource as usize].bucket {
+            let bucket = self.kinds[offer.resource as usize].bucket.as_mut();
+            let has_token = bucket.is_some();
+            if let Some(bucket) = bucket {
                 bucket.full_ns = bucket.full_ns.max(now_ns) + bucket.interval_ns;
             }
-            self.held.push(Held { offer, generation, permit: None, is_settled: false });
+            self.held.push(Held { offer, generation, has_token, permit: None, is_settled: false });
             self.runs[offer.run as usize].last_grant_ns = now_ns;
             self.refuse_unreachable(offer.resource, now_ns);
             self.say(&offer, Said::Granted);
@@ -330,12 +344,13 @@ impl Pair {
         };
         for kind in 0..KINDS {
             let (limit, interval_ms) = ((kind == 1).then_some(1), (kind == 2).then_some(30));
-            assert_eq!(real.bind(&spec(kind, limit, interval_ms), 0), kind);
+            let has_breaker = kind == 3;
+            assert_eq!(real.bind(&spec(kind, limit, interval_ms, has_breaker), 0), kind);
             model.kinds.push(ModelKind {
                 limit,
                 bucket: interval_ms
                     .map(|millis| ModelBucket { full_ns: 0, interval_ns: millis * MS }),
-                breaker: (kind == 3).then(|| Breaker::new(breaker_policy())),
+                breaker: has_breaker.then(|| Breaker::new(breaker_policy(), 0)),
                 ..ModelKind::default()
             });
         }
@@ -389,6 +404,14 @@ impl Pair {
                     self.release(which % self.model.held.len());
                 }
             }
+            Op::TakeBack { which } => {
+                let open: Vec<usize> = (0..self.model.held.len())
+                    .filter(|index| !self.model.held[*index].is_settled)
+                    .collect();
+                if let Some(index) = open.get(which % open.len().max(1)) {
+                    self.take_back(*index);
+                }
+            }
             Op::Withdraw { which } => {
                 if !self.model.waiting.is_empty() {
                     let index = which % self.model.waiting.len();
@@ -426,18 +449,27 @@ impl Pair {
                 self.model.refuse_unreachable(kind, now_ns);
                 self.model.grant(now_ns);
             }
-            Op::Rebind { kind, limit, interval_ms } => {
-                self.real.bind(&spec(kind, limit, interval_ms), now_ns);
+            Op::Rebind { kind, limit, interval_ms, has_breaker } => {
+                self.real.bind(&spec(kind, limit, interval_ms, has_breaker), now_ns);
                 let known = &mut self.model.kinds[kind as usize];
                 known.limit = limit;
                 let full_ns = known.bucket.map_or(0, |bucket| bucket.full_ns);
+                let held = self.model.held.iter_mut().filter(|held| held.offer.resource == kind);
+                for held in held {
+                    held.has_token &= interval_ms.is_some();
+                    held.generation = held.generation.filter(|_| has_breaker);
+                }
                 known.bucket =
                     interval_ms.map(|millis| ModelBucket { full_ns, interval_ns: millis * MS });
+                if has_breaker != known.breaker.is_some() {
+                    known.breaker = has_breaker.then(|| Breaker::new(breaker_policy(), 0));
+                }
                 self.model.refuse_unreachable(kind, now_ns);
                 self.model.grant(now_ns);
             }
             Op::Force { forced } => {
-                assert!(self.real.force_breaker("kind-3", forced, now_ns));
+                let has_breaker = self.model.kinds[3].breaker.is_some();
+                assert_eq!(self.real.force_breaker("kind-3", forced, now_ns), has_breaker);
                 self.model.change_breaker(3, now_ns, |breaker| breaker.force(forced));
                 self.model.grant(now_ns);
             }
@@ -472,13 +504,41 @@ impl Pair {
         let permit = held.permit.expect("what is held was granted");
         let is_over = self.real.release(&Release { permit, was_detached: false }, self.now_ns);
         self.model.grant(self.now_ns);
-        let run = held.offer.run;
+        self.reopen_if(is_over, held.offer.run);
+    }
+
+    /// A run that holds nothing any more after its end gives its place to another.
+    fn reopen_if(&mut self, is_over: bool, run: u32) {
         let is_closed = self.model.runs[run as usize].is_closed;
         assert_eq!(is_over, is_closed && self.model.held_by(run) == 0);
         if is_over {
             self.compare();
             self.open_run(run);
         }
+    }
+
+    /// What was granted and never started leaves no trace.
+    fn take_back(&mut self, index: usize) {
+        let now_ns = self.now_ns;
+        let held = &mut self.model.held[index];
+        held.is_settled = true;
+        let permit = held.permit.expect("what is held was granted");
+        let (offer, generation) = (held.offer, held.generation);
+        if let Some(generation) = generation {
+            self.model.change_breaker(offer.resource, now_ns, |breaker| {
+                breaker.end(generation, BreakerSignal::Neutral, now_ns)
+            });
+        }
+        self.model.grant(now_ns);
+        let held = self.model.held.remove(index);
+        if held.has_token
+            && let Some(bucket) = &mut self.model.kinds[offer.resource as usize].bucket
+        {
+            bucket.full_ns = bucket.full_ns.saturating_sub(bucket.interval_ns);
+        }
+        let is_over = self.real.take_back(&permit, now_ns);
+        self.model.grant(now_ns);
+        self.reopen_if(is_over, offer.run);
     }
 
     fn close_run(&mut self, run: u32) {
@@ -505,7 +565,7 @@ impl Pair {
                             && held.permit.is_none()
                     });
                     if let Some(held) = held {
-                        assert_eq!(held.generation, permit.breaker_generation);
+                        assert_eq!(held.generation.is_some(), permit.breaker_generation.is_some());
                         held.permit = Some(permit);
                     }
                     Said::Granted
@@ -535,7 +595,7 @@ impl Pair {
             .filter_map(|r| r.breaker.as_ref())
             .map(|breaker| breaker.outstanding_probes())
             .sum();
-        assert!(probes <= breaker_policy().probes);
+        assert!(probes <= KINDS * breaker_policy().probes);
     }
 
     /// Ends everything and looks for what is left.
@@ -641,7 +701,7 @@ proptest! {
     fn a_breaker_does_what_its_attempts_say_and_never_sticks(
         ops in prop::collection::vec((0_u8..8, any::<usize>(), 0_u64..50), 1..200),
     ) {
-        let (mut real, mut model) = (Breaker::new(breaker_policy()), ModelBreaker::default());
+        let (mut real, mut model) = (Breaker::new(breaker_policy(), 0), ModelBreaker::default());
         let signals = [BreakerSignal::Success, BreakerSignal::Failure, BreakerSignal::Neutral];
         let mut now_ns = 0;
         for (what, which, millis) in ops {

@@ -44,4 +44,9 @@ impl TokenBucket {
         debug_assert_eq!(self.ready_at(now_ns), now_ns, "a token is taken only when it is there");
         self.full_at_ns = self.full_at_ns.max(u128::from(now_ns)) + self.interval_ns;
     }
+
+    /// Puts back a token that was not used.
+    pub(crate) fn give_back(&mut self) {
+        self.full_at_ns = self.full_at_ns.saturating_sub(self.interval_ns);
+    }
 }

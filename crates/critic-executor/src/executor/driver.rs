@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::hook_board::RunHooks;
-use super::node::Node;
+use super::node::{Node, Phase};
 use super::options::RunCanceller;
 use super::shared::{Event, ExecShared, RunShared};
 use super::timers::{Due, Timers};
@@ -181,7 +181,9 @@ impl Driver {
         // What was granted and never started goes back.
         self.shared.take(&mut self.events);
         for event in std::mem::take(&mut self.events) {
-            self.give_back(&event);
+            if let Event::Decided { decision, .. } = event {
+                self.give_back(&decision);
+            }
         }
         let callbacks = self.cleanups.take(self.cancelled.is_some());
         if !callbacks.is_empty() {
@@ -228,7 +230,7 @@ impl Driver {
                 }
                 Event::Admitted => self.is_admitted = true,
                 Event::Cancel(reason) => self.cancel(reason, now_ns),
-                Event::Decided { .. } => decisions.push(event),
+                Event::Decided { critic, decision } => decisions.push((critic, decision)),
             }
         }
         self.events = events;
@@ -237,13 +239,12 @@ impl Driver {
             self.due(&due, now_ns);
             self.follow(now_ns);
         }
-        for event in decisions {
-            if let Event::Decided { critic, decision } = event {
-                if self.is_settled(critic) {
-                    self.give_back(&Event::Decided { critic, decision });
-                } else {
-                    self.decided(critic, decision, now_ns);
-                }
+        for (critic, decision) in decisions {
+            // A deadline of this same moment may have ended the wait, with a fallback at work since.
+            if matches!(self.nodes[critic as usize].phase, Phase::Queued { .. }) {
+                self.decided(critic, decision, now_ns);
+            } else {
+                self.give_back(&decision);
             }
         }
     }

@@ -51,28 +51,6 @@ async fn the_most_urgent_starts_first_and_equals_start_in_plan_order() {
     assert_eq!(report.elapsed(), ms(50));
 }
 
-// At equal permits the older run goes first, so three critics may take three turns.
-#[tokio::test(start_paused = true)]
-async fn a_huge_run_starves_no_small_one() {
-    let settings = ExecutorSettings {
-        global_limit: Some(3),
-        queue_limit: None,
-        run_timeout: None,
-        ..ExecutorSettings::default()
-    };
-    let executor = Executor::new(settings);
-    let huge = plan((0..10_000).map(|index| clean(&format!("huge-{index}"), 10)));
-    let small = plan((0..3).map(|index| clean(&format!("small-{index}"), 10)));
-    let huge_run = executor.run(&huge, RunInput::new("x"));
-    let small_run = async {
-        tokio::time::sleep(ms(1005)).await;
-        executor.run(&small, RunInput::new("x")).await
-    };
-    let (huge_report, small_report) = tokio::join!(huge_run, small_run);
-    assert!(small_report.unwrap().elapsed() <= ms(35));
-    assert_eq!(huge_report.unwrap().decision().coverage.answered.len(), 10_000);
-}
-
 /// Verifies: CRIT-102
 #[tokio::test(start_paused = true)]
 async fn a_waiter_stopped_by_its_own_limit_stops_nobody_else() {

@@ -5,7 +5,11 @@ mod admission;
 #[cfg(test)]
 mod exports;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod gates;
+#[cfg(test)]
+mod grants;
 #[cfg(test)]
 mod guards;
 #[cfg(test)]

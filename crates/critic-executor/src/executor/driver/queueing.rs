@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::{Driver, nanos};
-use crate::admission::breaker::BreakerSignal;
 use crate::admission::{Decision, Offer};
 use crate::evidence::Outcome;
 use crate::executor::node::Phase;
-use crate::executor::shared::Event;
 use crate::executor::timers::Due;
 use crate::hooks::HookEvent;
-use crate::money::MicroDollars;
 use crate::plan::OnExhausted;
 use crate::spec::ExecutionHint;
 use crate::status::{CancelReason, RejectReason, Status, TimeoutScope};
@@ -138,12 +135,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn give_back(&self, event: &Event) {
-        if let Event::Decided { decision: Decision::Granted(permit), .. } = event {
-            let release = crate::admission::Release { permit: *permit, was_detached: false };
+    /// Takes a permit back that nobody uses.
+    pub(super) fn give_back(&self, decision: &Decision) {
+        if let Decision::Granted(permit) = decision {
             self.exec.with_core(|core, now_ns| {
-                core.admission.settle(permit, MicroDollars::ZERO, BreakerSignal::Neutral, now_ns);
-                if core.admission.release(&release, now_ns) {
+                if core.admission.take_back(permit, now_ns) {
                     core.free_slot(permit.run);
                 }
             });
