@@ -33,7 +33,7 @@ impl LayerMap {
     /// The layers of this project. Folders say what is in `bin/` and `contracts/`; crates are listed.
     #[must_use]
     pub fn of_this_project() -> Self {
-        let decisions = ["gguf", "openai-facade", "orchestrator-core", "sse"];
+        let decisions = ["gguf", "openai-facade", "orchestrator-core", "placement", "sse"];
         let services = [
             "adapter-host",
             "catalog-core",
