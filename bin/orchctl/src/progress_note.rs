@@ -1,6 +1,6 @@
 use std::io::{self, IsTerminal as _};
 
-use api_types::{MetricsEvent, PreparationStep, StepStatus};
+use api_types::{ReportedMetrics, ReportedStep, StepStatus};
 
 use crate::table::byte_size;
 
@@ -40,7 +40,7 @@ impl Drop for ProgressNote {
 }
 
 /// What a waiting task waits for.
-pub(crate) fn waiting(metrics: &MetricsEvent) -> Option<String> {
+pub(crate) fn waiting(metrics: &ReportedMetrics) -> Option<String> {
     let steps = metrics.preparation.iter().flat_map(|preparation| &preparation.steps);
     if let Some(step) = steps.into_iter().find(|step| step.status == StepStatus::Running) {
         return Some(preparing(step));
@@ -55,7 +55,7 @@ pub(crate) fn waiting(metrics: &MetricsEvent) -> Option<String> {
 }
 
 /// What a step of preparation does, and how far it is.
-pub(crate) fn preparing(step: &PreparationStep) -> String {
+pub(crate) fn preparing(step: &ReportedStep) -> String {
     let what = match step.kind.as_str() {
         "engine_provision" => "getting the engine ready",
         "model_fetch" => "fetching the model",

@@ -94,7 +94,7 @@ pub struct SbomView {
 /// `/v2/catalog/availability`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct CatalogModelView {
+pub struct CatalogModelView<S = ModelState> {
     /// `sha256:…` or `remote:<pool>/<name>`.
     pub id: String,
     pub aliases: Vec<String>,
@@ -116,7 +116,8 @@ pub struct CatalogModelView {
     /// What a token of context costs in memory, in bytes, with keys and values of 16 bits.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub kv_bytes_per_token: Option<u64>,
-    pub state: ModelState,
+    #[cfg_attr(feature = "openapi", schema(value_type = ModelState))]
+    pub state: S,
     /// When tasks of a retired model that still live are ended; null where they may finish.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub retire_at: Option<String>,

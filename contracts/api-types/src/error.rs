@@ -173,46 +173,8 @@ impl ErrorCode {
     }
 }
 
-/// A code as a client reads it: a newer daemon may use one that this build does not know (ORCH-289).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum ReportedCode {
-    Known(ErrorCode),
-    /// To be treated by the answer's status and [`ErrorBody::retriable`].
-    Other(String),
-}
-
-impl ReportedCode {
-    /// The code, where this build knows it.
-    #[must_use]
-    pub fn known(&self) -> Option<ErrorCode> {
-        match self {
-            Self::Known(code) => Some(*code),
-            Self::Other(_) => None,
-        }
-    }
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Known(code) => code.name(),
-            Self::Other(name) => name,
-        }
-    }
-}
-
-impl PartialEq<ErrorCode> for ReportedCode {
-    fn eq(&self, other: &ErrorCode) -> bool {
-        matches!(self, Self::Known(code) if code == other)
-    }
-}
-
-/// An error as a client reads it.
-pub type ReportedError = ErrorBody<ReportedCode>;
-
 /// The one shape of an error, in answers and in the `error` event (ORCH-002, ORCH-003). Who makes one uses a
-/// code of the closed list; who reads one from elsewhere reads a [`ReportedError`].
+/// code of the closed list; who reads one from elsewhere reads a `ReportedError`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody<C = ErrorCode> {

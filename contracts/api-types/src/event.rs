@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::PreparationView;
+use crate::{PreparationView, StepStatus};
 
 /// Names of the events of a task's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -131,9 +131,10 @@ fn one() -> Option<u32> {
 }
 
 /// How the task stands; not stored, without id, may be dropped (ORCH-076).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MetricsEvent {
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+pub struct MetricsEvent<T = StepStatus> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_depth: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,10 +142,23 @@ pub struct MetricsEvent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kv_warmth: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub preparation: Option<PreparationView>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<PreparationView>))]
+    pub preparation: Option<PreparationView<T>>,
     /// `{attempt, method}` when the task goes on elsewhere or after a restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failover: Option<serde_json::Value>,
+}
+
+impl Default for MetricsEvent {
+    fn default() -> Self {
+        Self {
+            queue_depth: None,
+            queue_position: None,
+            kv_warmth: None,
+            preparation: None,
+            failover: None,
+        }
+    }
 }
 
 /// The last event of a task that was not ended by an error (ORCH-077).

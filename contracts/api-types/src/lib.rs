@@ -2,7 +2,8 @@
 //!
 //! Invariants: one error shape ([`ErrorBody`]) for answers and for the `error` event; durations end in
 //! `_ms`, sizes in `_bytes`, instants in `_at` (RFC 3339, UTC). Clients ignore response fields and event
-//! types that they do not know; requests with unknown fields are refused.
+//! types that they do not know, and read words that they do not know as [`Reported`]; requests with unknown
+//! fields are refused.
 
 mod catalog;
 mod error;
@@ -14,6 +15,7 @@ mod models;
 mod operation;
 mod output;
 mod parse;
+mod reported;
 mod request;
 #[cfg(feature = "openapi")]
 mod schemas;
@@ -25,7 +27,7 @@ pub use catalog::{
     CatalogModelView, ModelState, ModelStateRequest, NodeHolding, PoolHolding, SbomView,
     SignatureView,
 };
-pub use error::{ErrorBody, ErrorCode, ReportedCode, ReportedError};
+pub use error::{ErrorBody, ErrorCode};
 pub use error_guide::ErrorGuide;
 pub use event::{
     Alternative, EndEvent, EventKind, MetricsEvent, StartedEvent, TokenEvent, TokenLogprob,
@@ -42,6 +44,11 @@ pub use output::{
     ToolCall, ToolChoice, ToolKind, ToolMode, ToolName,
 };
 pub use parse::{BodyProblem, parse_json};
+pub use reported::{
+    Reported, ReportedAccepted, ReportedBegun, ReportedCancel, ReportedCode, ReportedError,
+    ReportedMetrics, ReportedModel, ReportedOperation, ReportedPreparation, ReportedStep,
+    ReportedTask, Word,
+};
 pub use request::{
     Content, ContentPart, Determinism, Failover, ImageDetail, ImageUrl, InvalidField,
     MessageRequest, Priority, SamplingRequest, TaskRequest, Workload, limits,

@@ -35,19 +35,20 @@ impl OperationStatus {
 /// `GET /v2/operations/{id}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OperationView {
+pub struct OperationView<E = ErrorBody, S = OperationStatus> {
     pub operation_id: String,
     /// `model_fetch`, `model_verify` or `model_delete`.
     pub kind: String,
     /// What it is done to: a source or a catalog id.
     pub target: String,
-    pub state: OperationStatus,
+    #[cfg_attr(feature = "openapi", schema(value_type = OperationStatus))]
+    pub state: S,
     pub progress: OperationProgress,
     /// What came of it, such as `{"model_id": …}`; null until it has succeeded.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub result: Option<serde_json::Value>,
     #[cfg_attr(feature = "openapi", schema(required))]
-    pub error: Option<ErrorBody>,
+    pub error: Option<E>,
     pub created_at: String,
     /// Null while it runs.
     #[cfg_attr(feature = "openapi", schema(required))]
@@ -74,11 +75,12 @@ pub struct OperationProgress {
 /// The 202 of whatever takes longer than an answer may.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OperationAccepted {
+pub struct OperationAccepted<S = OperationStatus> {
     pub operation_id: String,
     pub kind: String,
     pub target: String,
-    pub state: OperationStatus,
+    #[cfg_attr(feature = "openapi", schema(value_type = OperationStatus))]
+    pub state: S,
     /// Where to ask how far it is.
     pub status_url: String,
 }

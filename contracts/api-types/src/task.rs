@@ -46,9 +46,10 @@ impl TaskState {
 /// The 202 of `POST /v2/tasks` (ORCH-021).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TaskAccepted {
+pub struct TaskAccepted<S = TaskState, T = StepStatus> {
     pub task_id: String,
-    pub status: TaskState,
+    #[cfg_attr(feature = "openapi", schema(value_type = TaskState))]
+    pub status: S,
     /// 0 is next; null once the task runs.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub queue_position: Option<u64>,
@@ -63,24 +64,33 @@ pub struct TaskAccepted {
     pub events_url: String,
     pub status_url: String,
     pub cancel_url: String,
-    pub preparation: PreparationView,
+    #[cfg_attr(feature = "openapi", schema(value_type = PreparationView))]
+    pub preparation: PreparationView<T>,
 }
 
 /// Work that must be done before the task can run (ORCH-036).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PreparationView {
-    pub steps: Vec<PreparationStep>,
+pub struct PreparationView<T = StepStatus> {
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<PreparationStep>))]
+    pub steps: Vec<PreparationStep<T>>,
+}
+
+impl Default for PreparationView {
+    fn default() -> Self {
+        Self { steps: Vec::new() }
+    }
 }
 
 /// One piece of pending work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PreparationStep {
+pub struct PreparationStep<T = StepStatus> {
     pub id: String,
     /// `engine_provision`, `model_fetch` or `pool_warmup`.
     pub kind: String,
-    pub status: StepStatus,
+    #[cfg_attr(feature = "openapi", schema(value_type = StepStatus))]
+    pub status: T,
     #[cfg_attr(feature = "openapi", schema(required))]
     pub estimated_ms: Option<u64>,
     #[cfg_attr(feature = "openapi", schema(required))]
@@ -100,15 +110,30 @@ pub enum StepStatus {
     Failed,
 }
 
-/// `GET /v2/tasks/{id}` (ORCH-062). Clients read it with [`ReportedError`](crate::ReportedError) for `E`.
+impl StepStatus {
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// `GET /v2/tasks/{id}` (ORCH-062). Clients read a `ReportedTask`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct TaskView<E = ErrorBody> {
+pub struct TaskView<E = ErrorBody, S = TaskState, P = Priority, T = StepStatus> {
     pub task_id: String,
-    pub status: TaskState,
+    #[cfg_attr(feature = "openapi", schema(value_type = TaskState))]
+    pub status: S,
     pub model_ref: String,
     pub model_id: String,
-    pub priority: Priority,
+    #[cfg_attr(feature = "openapi", schema(value_type = Priority))]
+    pub priority: P,
     pub request_digest: String,
     /// The request's parameters with defaults filled in, without prompt text.
     pub parameters: serde_json::Value,
@@ -135,7 +160,8 @@ pub struct TaskView<E = ErrorBody> {
     pub error: Option<E>,
     pub last_event_id: u64,
     pub correlation_id: String,
-    pub preparation: PreparationView,
+    #[cfg_attr(feature = "openapi", schema(value_type = PreparationView))]
+    pub preparation: PreparationView<T>,
     pub links: Links,
     /// Only with `?include=prompt`: the prompt or the messages as they were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,9 +212,10 @@ pub struct Links {
 /// `POST /v2/tasks/{id}/cancel` (ORCH-064).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct CancelAnswer {
+pub struct CancelAnswer<S = TaskState> {
     pub task_id: String,
-    pub status: TaskState,
+    #[cfg_attr(feature = "openapi", schema(value_type = TaskState))]
+    pub status: S,
 }
 
 /// A page of a list.

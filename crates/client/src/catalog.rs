@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use api_types::{
-    AddModelRequest, AliasRequest, AliasView, AvailabilityList, CatalogModelView,
-    ModelStateRequest, OperationAccepted, OperationView, Page,
+    AddModelRequest, AliasRequest, AliasView, AvailabilityList, ModelStateRequest, OperationStatus,
+    Page, ReportedBegun, ReportedModel, ReportedOperation,
 };
 use reqwest::{Method, StatusCode, Url};
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,11 +17,11 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, PartialEq)]
 pub enum Added {
     /// It was registered now.
-    New(Box<CatalogModelView>),
+    New(Box<ReportedModel>),
     /// It was known; it has the names and words that were given.
-    Known(Box<CatalogModelView>),
+    Known(Box<ReportedModel>),
     /// It is being fetched.
-    Begun(OperationAccepted),
+    Begun(ReportedBegun),
 }
 
 /// What became of a model that was to be deleted.
@@ -30,7 +30,7 @@ pub enum Deleted {
     /// It is gone.
     Gone,
     /// It is retired, and goes after its last user.
-    Begun(OperationAccepted),
+    Begun(ReportedBegun),
 }
 
 impl Client {
@@ -38,10 +38,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn models(
-        &self,
-        cursor: Option<&str>,
-    ) -> Result<Page<CatalogModelView>, ClientError> {
+    pub async fn models(&self, cursor: Option<&str>) -> Result<Page<ReportedModel>, ClientError> {
         self.get(self.paged(&["v2", "catalog", "models"], cursor)).await
     }
 
@@ -49,7 +46,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn model(&self, model_ref: &str) -> Result<CatalogModelView, ClientError> {
+    pub async fn model(&self, model_ref: &str) -> Result<ReportedModel, ClientError> {
         self.get(self.url(&["v2", "catalog", "models", model_ref])).await
     }
 
@@ -84,7 +81,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn verify_model(&self, model_ref: &str) -> Result<OperationAccepted, ClientError> {
+    pub async fn verify_model(&self, model_ref: &str) -> Result<ReportedBegun, ClientError> {
         let url = self.url(&["v2", "catalog", "models", model_ref, "verify"]);
         self.send(Method::POST, url, None).await.map(|(_, begun)| begun)
     }
@@ -97,7 +94,7 @@ impl Client {
         &self,
         model_ref: &str,
         request: &ModelStateRequest,
-    ) -> Result<CatalogModelView, ClientError> {
+    ) -> Result<ReportedModel, ClientError> {
         let url = self.url(&["v2", "catalog", "models", model_ref, "state"]);
         self.send(Method::POST, url, Some(json(request))).await.map(|(_, view)| view)
     }
@@ -136,7 +133,7 @@ impl Client {
     pub async fn operations(
         &self,
         cursor: Option<&str>,
-    ) -> Result<Page<OperationView>, ClientError> {
+    ) -> Result<Page<ReportedOperation>, ClientError> {
         self.get(self.paged(&["v2", "operations"], cursor)).await
     }
 
@@ -144,7 +141,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn operation(&self, id: &str) -> Result<OperationView, ClientError> {
+    pub async fn operation(&self, id: &str) -> Result<ReportedOperation, ClientError> {
         self.get(self.url(&["v2", "operations", id])).await
     }
 
@@ -152,7 +149,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn cancel_operation(&self, id: &str) -> Result<OperationView, ClientError> {
+    pub async fn cancel_operation(&self, id: &str) -> Result<ReportedOperation, ClientError> {
         let url = self.url(&["v2", "operations", id]);
         self.send(Method::DELETE, url, None).await.map(|(_, view)| view)
     }
@@ -165,12 +162,14 @@ impl Client {
     pub async fn operation_ended(
         &self,
         id: &str,
-        mut seen: impl FnMut(&OperationView),
-    ) -> Result<OperationView, ClientError> {
+        mut seen: impl FnMut(&ReportedOperation),
+    ) -> Result<ReportedOperation, ClientError> {
         loop {
             let operation = self.operation(id).await?;
             seen(&operation);
-            if operation.state.is_terminal() {
+            // A state that this build does not know has ended with the operation's time.
+            let has_ended = operation.state.known().map(OperationStatus::is_terminal);
+            if has_ended.unwrap_or(operation.ended_at.is_some()) {
                 return Ok(operation);
             }
             tokio::time::sleep(LOOK).await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use api_types::{
-    CancelAnswer, Page, ReadyView, ReportedError, StatusView, TaskAccepted, TaskRequest, TaskView,
+    Page, ReadyView, ReportedAccepted, ReportedCancel, ReportedTask, StatusView, TaskRequest,
 };
 use reqwest::{
     Method, Request, Response, StatusCode, Url,
@@ -51,7 +51,7 @@ struct Inner {
 /// A task that the daemon has taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Submitted {
-    pub task: TaskAccepted,
+    pub task: ReportedAccepted,
     /// The task was there already, under the same idempotency key.
     pub is_replay: bool,
 }
@@ -134,7 +134,7 @@ impl Client {
         &self,
         task_id: &str,
         with_prompt: bool,
-    ) -> Result<TaskView<ReportedError>, ClientError> {
+    ) -> Result<ReportedTask, ClientError> {
         let mut url = self.url(&["v2", "tasks", task_id]);
         if with_prompt {
             url.query_pairs_mut().append_pair("include", "prompt");
@@ -146,10 +146,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn tasks(
-        &self,
-        query: &TaskQuery,
-    ) -> Result<Page<TaskView<ReportedError>>, ClientError> {
+    pub async fn tasks(&self, query: &TaskQuery) -> Result<Page<ReportedTask>, ClientError> {
         let mut url = self.url(&["v2", "tasks"]);
         query.write_to(&mut url);
         self.get(url).await
@@ -159,7 +156,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn cancel(&self, task_id: &str) -> Result<CancelAnswer, ClientError> {
+    pub async fn cancel(&self, task_id: &str) -> Result<ReportedCancel, ClientError> {
         let url = self.url(&["v2", "tasks", task_id, "cancel"]);
         let call = Call { method: Method::POST, ..Call::get(url) };
         self.call(&call, StatusCode::is_success).await?.read(&call.name())

@@ -1,4 +1,4 @@
-use api_types::{EndEvent, EventKind, MetricsEvent, ReportedError, StartedEvent, TokenEvent};
+use api_types::{EndEvent, EventKind, ReportedError, ReportedMetrics, StartedEvent, TokenEvent};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
@@ -22,7 +22,7 @@ pub struct TaskEvent {
 pub enum EventBody {
     Started(Box<StartedEvent>),
     Token(TokenEvent),
-    Metrics(Box<MetricsEvent>),
+    Metrics(Box<ReportedMetrics>),
     /// The last event of a task that was not ended by an error.
     End(Box<EndEvent>),
     /// The last event of any other task.

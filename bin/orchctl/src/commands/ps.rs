@@ -1,4 +1,4 @@
-use api_types::{ReportedError, TaskState, TaskView};
+use api_types::{ReportedTask, TaskState};
 use client::{Client, TaskQuery};
 
 use crate::{
@@ -26,8 +26,8 @@ pub(crate) async fn ps(client: &Client, args: &PsArgs, output: &mut Output) -> R
 
 /// Tasks that have not ended. They are asked for in the order in which a task goes through these states, so
 /// that none is missed that moves on meanwhile; one that is seen twice counts as seen last.
-async fn live(client: &Client, limit: usize) -> Result<Vec<TaskView<ReportedError>>, Failure> {
-    let mut tasks: Vec<TaskView<ReportedError>> = Vec::new();
+async fn live(client: &Client, limit: usize) -> Result<Vec<ReportedTask>, Failure> {
+    let mut tasks: Vec<ReportedTask> = Vec::new();
     for state in [TaskState::Queued, TaskState::Preparing, TaskState::Running] {
         for task in newest(client, Some(state), limit).await? {
             tasks.retain(|earlier| earlier.task_id != task.task_id);
@@ -44,7 +44,7 @@ async fn newest(
     client: &Client,
     status: Option<TaskState>,
     limit: usize,
-) -> Result<Vec<TaskView<ReportedError>>, Failure> {
+) -> Result<Vec<ReportedTask>, Failure> {
     let mut tasks = Vec::new();
     let mut query = TaskQuery { status, ..TaskQuery::default() };
     while tasks.len() < limit {
@@ -60,7 +60,7 @@ async fn newest(
     Ok(tasks)
 }
 
-fn table(tasks: &[TaskView<ReportedError>]) -> String {
+fn table(tasks: &[ReportedTask]) -> String {
     let mut table = Table::new(["TASK", "STATUS", "AHEAD", "TOKENS", "MODEL", "ADMITTED"]);
     for task in tasks {
         table.row([

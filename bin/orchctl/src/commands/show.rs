@@ -1,4 +1,4 @@
-use api_types::{ReportedError, StepStatus, TaskView};
+use api_types::{ReportedTask, StepStatus};
 use client::Client;
 use serde_json::Value;
 
@@ -23,8 +23,7 @@ pub(crate) async fn show(
     output.write(&text(&task)).await
 }
 
-fn text(task: &TaskView<ReportedError>) -> String {
-    let priority = serde_json::to_value(task.priority).expect("a name is JSON");
+fn text(task: &ReportedTask) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         if !value.is_empty() {
@@ -35,7 +34,7 @@ fn text(task: &TaskView<ReportedError>) -> String {
     line("status", task.status.name().to_owned());
     line("ahead", number(task.queue_position));
     line("model", format!("{} ({})", task.model_ref, task.model_id));
-    line("priority", plain(&priority));
+    line("priority", task.priority.name().to_owned());
     line("client ref", task.client_ref.clone().unwrap_or_default());
     for (key, value) in task.metadata.iter().flatten() {
         line("metadata", format!("{key} = {value}"));
@@ -50,8 +49,7 @@ fn text(task: &TaskView<ReportedError>) -> String {
     line("last event", task.last_event_id.to_string());
     line("correlation", task.correlation_id.clone());
     for step in task.preparation.steps.iter().filter(|step| step.status != StepStatus::Completed) {
-        let status = serde_json::to_value(step.status).expect("a name is JSON");
-        line("preparation", format!("{} {}", step.kind, plain(&status)));
+        line("preparation", format!("{} {}", step.kind, step.status));
     }
     if let Some(error) = &task.error {
         let code = error.code.name();
@@ -69,7 +67,7 @@ fn text(task: &TaskView<ReportedError>) -> String {
     text
 }
 
-fn attempts(task: &TaskView<ReportedError>) -> Table {
+fn attempts(task: &ReportedTask) -> Table {
     let mut table =
         Table::new(["ATTEMPT", "POOL", "ENGINE", "OUTCOME", "TOKENS", "STARTED", "ENDED"]);
     for (index, attempt) in task.attempts.iter().enumerate() {

@@ -1,4 +1,6 @@
-use api_types::{ErrorCode, ReportedError, StatusView, StepStatus, TaskState, TaskView};
+use api_types::{
+    ErrorCode, Priority, Reported, ReportedError, ReportedTask, StatusView, StepStatus, TaskState,
+};
 use client::{Client, ClientError, TaskQuery};
 use serde::Serialize;
 
@@ -17,9 +19,9 @@ const AHEAD_NAMED_MAX: usize = 5;
 /// What a task's story is told from.
 #[derive(Serialize)]
 struct Facts {
-    task: TaskView<ReportedError>,
+    task: ReportedTask,
     /// Tasks of the same model that are ahead in its queue, the next one first.
-    ahead: Vec<TaskView<ReportedError>>,
+    ahead: Vec<ReportedTask>,
     /// The daemon at a glance; none where the token may not see it.
     status: Option<StatusView>,
 }
@@ -27,7 +29,7 @@ struct Facts {
 /// `orchctl why`: what is or was with a task, in sentences.
 pub(crate) async fn why(client: &Client, task: &str, output: &mut Output) -> Result<(), Failure> {
     let task = client.task(&task_id(client, task).await?, false).await?;
-    let is_live = !task.status.is_terminal();
+    let is_live = !has_ended(&task);
     let ahead = match task.queue_position {
         Some(1..) if is_live => ahead(client, &task).await?,
         _ => Vec::new(),
@@ -40,10 +42,7 @@ pub(crate) async fn why(client: &Client, task: &str, output: &mut Output) -> Res
     output.write(&without_control(&story(&facts))).await
 }
 
-async fn ahead(
-    client: &Client,
-    task: &TaskView<ReportedError>,
-) -> Result<Vec<TaskView<ReportedError>>, Failure> {
+async fn ahead(client: &Client, task: &ReportedTask) -> Result<Vec<ReportedTask>, Failure> {
     let query = TaskQuery {
         status: Some(TaskState::Queued),
         limit: Some(QUEUE_PAGE),
@@ -71,7 +70,7 @@ async fn status(client: &Client) -> Result<Option<StatusView>, ClientError> {
 fn story(facts: &Facts) -> String {
     let task = &facts.task;
     let mut lines = vec![standing(task), admission(task)];
-    if !task.status.is_terminal() {
+    if !has_ended(task) {
         lines.extend(place(facts));
         lines.extend(preparation(task));
         lines.extend(facts.status.iter().flat_map(|status| surroundings(task, status)));
@@ -85,9 +84,20 @@ fn story(facts: &Facts) -> String {
     lines.join("\n") + "\n"
 }
 
-fn standing(task: &TaskView<ReportedError>) -> String {
+/// Whether nothing more happens to it. A state that this program does not know has ended with the task's time.
+fn has_ended(task: &ReportedTask) -> bool {
+    task.status.known().map_or(task.ended_at.is_some(), TaskState::is_terminal)
+}
+
+fn standing(task: &ReportedTask) -> String {
     let ended = task.ended_at.as_deref().unwrap_or("an unknown time");
-    let state = match task.status {
+    let Reported::Known(state) = &task.status else {
+        return format!(
+            "Task {} is in a state that this program does not know: {}.",
+            task.task_id, task.status
+        );
+    };
+    let state = match state {
         TaskState::Queued => format!("waits in the queue since {}", task.admitted_at),
         TaskState::Preparing => {
             format!("waits, since {}, until its model is ready", task.admitted_at)
@@ -110,10 +120,11 @@ fn standing(task: &TaskView<ReportedError>) -> String {
     }
 }
 
-fn admission(task: &TaskView<ReportedError>) -> String {
-    let class = match task.priority {
-        api_types::Priority::Interactive => "an interactive",
-        api_types::Priority::Batch => "a batch",
+fn admission(task: &ReportedTask) -> String {
+    let class = match &task.priority {
+        Reported::Known(Priority::Interactive) => "an interactive",
+        Reported::Known(Priority::Batch) => "a batch",
+        Reported::Other(class) => &format!("a {class}"),
     };
     format!(
         "It was admitted at {} as {class} task for model {} ({}).",
@@ -136,15 +147,16 @@ fn place(facts: &Facts) -> Option<String> {
     })
 }
 
-fn preparation(task: &TaskView<ReportedError>) -> Option<String> {
+fn preparation(task: &ReportedTask) -> Option<String> {
     let steps = task.preparation.steps.iter().filter(|step| step.status != StepStatus::Completed);
     let steps: Vec<String> = steps
         .map(|step| {
-            let state = match step.status {
-                StepStatus::Pending => "has not begun",
-                StepStatus::Running => "goes on",
-                StepStatus::Completed => "is done",
-                StepStatus::Failed => "failed",
+            let state = match &step.status {
+                Reported::Known(StepStatus::Pending) => "has not begun",
+                Reported::Known(StepStatus::Running) => "goes on",
+                Reported::Known(StepStatus::Completed) => "is done",
+                Reported::Known(StepStatus::Failed) => "failed",
+                Reported::Other(status) => status,
             };
             format!("{} ({state})", preparing(step).trim_end_matches('…'))
         })
@@ -153,7 +165,7 @@ fn preparation(task: &TaskView<ReportedError>) -> Option<String> {
 }
 
 /// What the daemon says about the model's pools and queue.
-fn surroundings(task: &TaskView<ReportedError>, status: &StatusView) -> Vec<String> {
+fn surroundings(task: &ReportedTask, status: &StatusView) -> Vec<String> {
     let mut lines = Vec::new();
     if !status.ready {
         lines.push(format!("The daemon is not ready: {}.", status.failing.join(", ")));
@@ -179,7 +191,7 @@ fn surroundings(task: &TaskView<ReportedError>, status: &StatusView) -> Vec<Stri
     lines
 }
 
-fn attempts(task: &TaskView<ReportedError>) -> impl Iterator<Item = String> {
+fn attempts(task: &ReportedTask) -> impl Iterator<Item = String> {
     task.attempts.iter().zip(1..).map(|(attempt, number)| {
         let became = match attempt.outcome.as_deref() {
             None => "goes on",
@@ -208,9 +220,9 @@ fn attempts(task: &TaskView<ReportedError>) -> impl Iterator<Item = String> {
     })
 }
 
-fn deadline(task: &TaskView<ReportedError>) -> Option<String> {
+fn deadline(task: &ReportedTask) -> Option<String> {
     let deadline = task.deadline_at.as_ref()?;
-    Some(match task.status.is_terminal() {
+    Some(match has_ended(task) {
         true => format!("Its deadline was {deadline}."),
         false => format!("It expires if it has not ended by {deadline}."),
     })

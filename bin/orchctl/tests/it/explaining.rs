@@ -142,3 +142,20 @@ async fn a_task_that_nobody_knows_is_refused_as_everywhere() {
     assert_eq!((done.code, done.out.as_str()), (Some(4), ""));
     assert!(done.err.contains("code NOT_FOUND"), "{}", done.err);
 }
+
+#[tokio::test]
+async fn a_state_of_a_newer_daemon_is_told_as_it_is() {
+    let daemon = CannedDaemon::start(|_| {
+        let mut task = task(TASK);
+        task["status"] = json!("reviewed");
+        task["priority"] = json!("background");
+        task["ended_at"] = json!("2026-01-01T00:00:09Z");
+        reply("200 OK", &[], &task)
+    })
+    .await;
+    let story = orchctl(&daemon, &["why", TASK]).await.well();
+    let wanted = format!("Task {TASK} is in a state that this program does not know: reviewed.\n");
+    assert!(story.starts_with(&wanted), "{story}");
+    assert!(story.contains("as a background task"), "{story}");
+    assert_eq!(daemon.asked().len(), 1, "it has ended, so nothing else is asked");
+}

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod error;
 #[cfg(test)]
+mod reported;
+#[cfg(test)]
 mod request;

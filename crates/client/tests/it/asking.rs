@@ -107,3 +107,28 @@ async fn the_daemons_clock_is_the_date_of_its_answer() {
     let daemon = CannedDaemon::start(|_| reply("200 OK", &[], &json!({}))).await;
     assert_eq!(client(&daemon).clock().await.unwrap(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_task_of_a_newer_daemon_is_read_with_words_that_this_build_does_not_know() {
+    let daemon = CannedDaemon::start(|asked| {
+        if asked.line.ends_with("/cancel") {
+            return reply("200 OK", &[], &json!({"task_id": "t", "status": "reviewed"}));
+        }
+        let mut task = task("t");
+        task["status"] = json!("reviewed");
+        task["priority"] = json!("background");
+        task["error"] = error("DISK_ON_FIRE", true);
+        task["preparation"] = json!({"steps": [{
+            "id": "1", "kind": "model_fetch", "status": "paused", "estimated_ms": null,
+            "bytes_total": null, "bytes_done": null,
+        }]});
+        reply("200 OK", &[], &task)
+    })
+    .await;
+    let client = client(&daemon);
+    let task = client.task("t", false).await.unwrap();
+    let words = [task.status.name(), task.priority.name(), task.preparation.steps[0].status.name()];
+    assert_eq!(words, ["reviewed", "background", "paused"]);
+    assert_eq!(task.error.unwrap().code.name(), "DISK_ON_FIRE");
+    assert_eq!(client.cancel("t").await.unwrap().status.name(), "reviewed");
+}

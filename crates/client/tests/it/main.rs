@@ -6,6 +6,8 @@ mod asking;
 #[cfg(test)]
 mod canned_daemon;
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod resuming;

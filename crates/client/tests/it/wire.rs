@@ -71,3 +71,29 @@ pub(crate) fn end(id: u64) -> String {
     });
     event(id, "end", &data)
 }
+
+/// A model of the catalog.
+pub(crate) fn model(id: &str) -> Value {
+    json!({
+        "id": id, "aliases": ["mine"], "source_ref": "file:/m.gguf", "resolved_ref": null,
+        "files": [{"name": "m.gguf", "size_bytes": 98_362_432, "sha256": id}],
+        "size_bytes": 98_362_432, "format": "gguf", "architecture": "llama", "quant": "Q4_1",
+        "ctx_max": 8192, "kv_bytes_per_token": 46_080, "state": "Active", "retire_at": null,
+        "tags": [], "signatures": [], "sbom": null, "verified_at": "2026-01-01T00:00:00Z",
+        "verify_result": "pass", "out_of_service": null, "distrust": null,
+        "created_at": "2026-01-01T00:00:00Z", "from_the_future": 1,
+    })
+}
+
+/// An operation on a model, so many bytes of ten far.
+pub(crate) fn operation(state: &str, bytes_done: u64) -> Value {
+    let ended_at = (state != "running").then_some("2026-01-01T00:00:09Z");
+    json!({
+        "operation_id": "op-1", "kind": "model_fetch", "target": "https://x/m.gguf",
+        "state": state, "result": null, "error": null, "created_at": "2026-01-01T00:00:00Z",
+        "progress": {
+            "step": "fetching", "bytes_done": bytes_done, "bytes_total": 10, "estimated_ms": null,
+        },
+        "ended_at": ended_at, "correlation_id": "c-1", "from_the_future": 1,
+    })
+}
