@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use critic_executor::{
     CriticContext, CriticError, CriticOutput, CriticSpec, ExecutionPlan, Executor, Finding,
-    MicroDollars, RunInput, RunOptions, RunReport, Stage, Violation,
+    MicroDollars, RunInput, RunReport, Stage, Violation,
 };
 
 pub(crate) fn ms(millis: u64) -> Duration {
@@ -70,17 +70,8 @@ pub(crate) async fn run(plan: &ExecutionPlan) -> RunReport {
     Executor::default().run(plan, RunInput::new("text")).await.unwrap()
 }
 
-pub(crate) async fn run_ungated(plan: &ExecutionPlan) -> RunReport {
-    let options = RunOptions::new().without_gating();
-    Executor::default().run_with(plan, RunInput::new("text"), options).await.unwrap()
-}
-
 pub(crate) fn statuses(report: &RunReport) -> Vec<(&str, &'static str)> {
     report.critics().iter().map(|critic| (&*critic.name, critic.status.as_str())).collect()
-}
-
-pub(crate) fn is_gated(report: &RunReport) -> usize {
-    report.decision().coverage.gated.len()
 }
 
 /// Runs until nothing of any run is left, or the grace and cleanup limit have passed.
