@@ -3,6 +3,13 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod caches;
+#[cfg(feature = "cel")]
+#[cfg(test)]
+mod cel;
+#[cfg(test)]
+mod contexts;
+#[cfg(test)]
 mod exports;
 #[cfg(test)]
 mod fairness;
@@ -12,6 +19,8 @@ mod gates;
 mod grants;
 #[cfg(test)]
 mod guards;
+#[cfg(test)]
+mod hooks;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]
@@ -23,10 +32,18 @@ mod registry;
 #[cfg(test)]
 mod resources;
 #[cfg(test)]
+mod retries;
+#[cfg(test)]
 mod scenarios;
 #[cfg(test)]
 mod simple;
 #[cfg(test)]
+mod specs;
+#[cfg(test)]
+mod statuses;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
+mod validations;
 #[cfg(test)]
 mod values;
