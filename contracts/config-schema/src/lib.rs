@@ -42,5 +42,5 @@ pub use problem::{Origin, Problem};
 pub use schema::json_schema;
 pub use sections::{
     Catalog, Cors, Egress, Log, LogFormat, LogLevel, Operations, Queue, RateLimits, Retention,
-    Scheduling, Server, Store, Stream, Tls, TokenSync, Trust,
+    Scheduling, Server, Store, Stream, Tls, TokenSync, Trust, WhenFull,
 };

@@ -89,7 +89,11 @@ settings! {
         bytes_max: u64 = 512 * MIB, 2_097_152..=1_099_511_627_776_i64;
         /// Longest wait of a task, in milliseconds; after it the task expires.
         queue_max_ms: u64 = 24 * 3_600_000, 1_000..=31_536_000_000_i64;
-        /// Back-off that whoever meets a full queue is told, in milliseconds.
+        /// What happens to a task that finds no room: it is refused, or takes the place of the oldest one that
+        /// never ran, batch before interactive.
+        when_full: WhenFull = WhenFull::Reject;
+        /// Back-off that whoever meets a full queue is told, in milliseconds, before the rate at which tasks
+        /// leave the queue was measured.
         reject_backoff_ms: u64 = 1_000, 1..=60_000;
     }
 }
@@ -242,6 +246,18 @@ choices! {
         Permissive = "permissive",
         /// It is refused.
         Strict = "strict",
+    }
+}
+
+choices! {
+    /// What becomes of a task that finds no room in the queue.
+    pub enum WhenFull {
+        /// It is refused.
+        #[default]
+        Reject = "reject",
+        /// It takes the place of the oldest task of batch that never ran; of the oldest interactive one where
+        /// there is none and it is interactive itself. Where nothing may go, it is refused.
+        DropLru = "drop-lru",
     }
 }
 

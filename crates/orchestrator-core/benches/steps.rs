@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc};
 use divan::{Bencher, counter::ItemsCount};
 use orchestrator_core::{
     Action, Class, Event, Identity, Limits, ModelId, Next, Offer, Replica, ReplicaId, Scheduler,
-    TaskId,
+    TaskId, Work,
 };
 use uuid::Uuid;
 
@@ -62,6 +62,8 @@ impl Load {
             identity: self.identities[number % self.identities.len()].clone(),
             sequence: self.admitted,
             prompt_bytes: 1000,
+            work: Work::default(),
+            is_evictable: true,
             waiting_since_ms: self.admitted,
             deadline_ms: Some(1_000_000_000 + self.admitted.wrapping_mul(7919) % 1_000_000),
             queue_until_ms: u64::MAX,

@@ -8,9 +8,18 @@ pub enum Action {
         task: TaskId,
         /// Tasks that would start before it if nothing else arrived.
         position: u64,
+        /// Tasks that give up their places for it: the commit that makes it durable ends them, as evicted.
+        /// `Withdrawn` puts them back. Until then they neither start nor end.
+        victims: Vec<TaskId>,
     },
     /// The offer holds no place; nothing of it is left.
-    Rejected { task: TaskId, limit: QueueLimit },
+    Rejected {
+        task: TaskId,
+        limit: QueueLimit,
+        /// In how many milliseconds there should be room, by the measured rate at which tasks leave the full
+        /// queue; at most [`BACK_OFF_MS_MAX`](crate::BACK_OFF_MS_MAX). `None` while that was not measured.
+        retry_after_ms: Option<u64>,
+    },
     /// Start an attempt.
     Dispatch {
         task: TaskId,

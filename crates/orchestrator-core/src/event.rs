@@ -1,4 +1,4 @@
-use crate::{Class, Identity, Lease, ModelId, ReplicaId, TaskId};
+use crate::{Class, Identity, Lease, ModelId, ReplicaId, ServiceSample, TaskId, Work};
 
 /// What the scheduler is told. Instants are milliseconds of the one clock that also gives `step` its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -6,9 +6,11 @@ pub enum Event {
     /// A checked request asks for a place; answered by `Reserved` or `Rejected`. The place is held until
     /// `Committed` or `Withdrawn`.
     Offered(Offer),
-    /// The task is durable: it joins the queue, at the place of its admission sequence.
+    /// The task is durable: it joins the queue, at the place of its admission sequence. Its victims are over,
+    /// without a further action.
     Committed { task: TaskId },
-    /// The task could not be made durable: its reservation is gone, without a trace.
+    /// The task could not be made durable: its reservation is gone, without a trace, and its victims have
+    /// their places again.
     Withdrawn { task: TaskId },
     /// A durable task found at start; joins the queue past all limits.
     Restored(Restored),
@@ -19,6 +21,8 @@ pub enum Event {
     ReplicaGone { replica: ReplicaId },
     /// The attempt under `lease` is over for the task; the slot is free only with `LeaseReleased`.
     AttemptEnded { task: TaskId, lease: Lease, next: Next },
+    /// What a completed attempt of a model took; predictions are made of it.
+    Measured { model: ModelId, sample: ServiceSample },
     /// The engine's slot is free again. Unknown and repeated releases are ignored and counted.
     LeaseReleased { lease: Lease },
     /// Somebody wants the task to end; answered by `Ended`, or by nothing where it has ended already.
@@ -40,6 +44,10 @@ pub struct Offer {
     pub sequence: u64,
     /// Bytes of prompt that wait in the journal with the task.
     pub prompt_bytes: u64,
+    /// How much work it is.
+    pub work: Work,
+    /// Whether it may lose its place to a newcomer while it waits for its first attempt.
+    pub is_evictable: bool,
     /// Since when it waits: its admission.
     pub waiting_since_ms: u64,
     /// When the task expires, queued or running.

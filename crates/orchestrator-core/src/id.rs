@@ -36,3 +36,12 @@ pub enum Class {
     /// Nobody does.
     Batch,
 }
+
+impl Class {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Interactive => Self::Batch,
+            Self::Batch => Self::Interactive,
+        }
+    }
+}

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use crate::{
     Identity,
     order_tree::{Forest, Tree},
+    queued_work::QueuedWork,
     slab::Key,
     task::{Need, Task},
 };
@@ -25,6 +26,8 @@ pub(crate) struct Lane {
     next_turn: u64,
     /// All queued tasks of the lane.
     queued: u64,
+    /// What they are together.
+    work: QueuedWork,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +49,14 @@ impl Lane {
         self.queued
     }
 
+    pub(crate) fn work(&self) -> &QueuedWork {
+        &self.work
+    }
+
+    pub(crate) fn work_mut(&mut self) -> &mut QueuedWork {
+        &mut self.work
+    }
+
     /// Gives `identity` its turn, if it has none, for a task that will be queued or withdrawn.
     pub(crate) fn reserve(&mut self, identity: &Identity) {
         self.backlog_mut(identity).reserved += 1;
@@ -63,11 +74,11 @@ impl Lane {
         forest: &mut Forest,
         identity: &Identity,
         task: Key<Task>,
-        sequence: u64,
+        (sequence, since_ms): (u64, u64),
     ) {
         let backlog = self.backlog_mut(identity);
         let is_first = backlog.tasks.is_empty();
-        forest.insert(&mut backlog.tasks, task, sequence);
+        forest.insert(&mut backlog.tasks, task, sequence, since_ms);
         let turn = backlog.turn;
         if is_first {
             self.ring.insert(turn, identity.clone());
@@ -114,13 +125,13 @@ impl Lane {
         forest: &mut Forest,
         need: &Need,
         task: Key<Task>,
-        sequence: u64,
+        (sequence, since_ms): (u64, u64),
     ) {
         let index = self.again.iter().position(|group| group.need == *need).unwrap_or_else(|| {
             self.again.push(Group { need: need.clone(), tasks: Tree::default() });
             self.again.len() - 1
         });
-        forest.insert(&mut self.again[index].tasks, task, sequence);
+        forest.insert(&mut self.again[index].tasks, task, sequence, since_ms);
         self.queued += 1;
     }
 
@@ -134,8 +145,13 @@ impl Lane {
         self.queued -= 1;
     }
 
-    pub(crate) fn push_delayed(&mut self, forest: &mut Forest, task: Key<Task>, sequence: u64) {
-        forest.insert(&mut self.delayed, task, sequence);
+    pub(crate) fn push_delayed(
+        &mut self,
+        forest: &mut Forest,
+        task: Key<Task>,
+        (sequence, since_ms): (u64, u64),
+    ) {
+        forest.insert(&mut self.delayed, task, sequence, since_ms);
         self.queued += 1;
     }
 
@@ -174,9 +190,10 @@ impl Lane {
         ready + forest.len(self.delayed)
     }
 
-    /// Tasks of this lane before `identity`'s task `sequence`, which is reserved or in rotation.
+    /// Tasks of this lane before `identity`'s task `sequence`, which is in rotation, reserved or yet to come.
     pub(crate) fn fresh_rank(&self, forest: &Forest, identity: &Identity, sequence: u64) -> u64 {
-        let own = self.identities.get(identity).expect("it has a reserved or queued task");
+        let newcomer = Backlog { turn: self.next_turn, tasks: Tree::default(), reserved: 0 };
+        let own = self.identities.get(identity).unwrap_or(&newcomer);
         // Its turn comes once per round; whoever is ahead of it in the ring has had one turn more.
         let round = forest.rank(own.tasks, sequence);
         let others: u64 = self
@@ -189,6 +206,49 @@ impl Lane {
             })
             .sum();
         self.again_len(forest) + round + others
+    }
+
+    /// Whose the first `tasks` tasks of this lane are: re-queued ones, then by identity in the order of turns.
+    pub(crate) fn first(&self, forest: &Forest, tasks: u64) -> Vec<(Option<Identity>, u64)> {
+        let again = self.again_len(forest).min(tasks);
+        let mut left = tasks - again;
+        let queues = || {
+            let of = |identity: &Identity| forest.len(self.identities[identity].tasks);
+            self.ring.values().map(move |identity| (identity, of(identity)))
+        };
+        // Whole rounds of turns: each identity has as many starts in them, or all that it has queued.
+        let in_rounds = |rounds: u64| queues().map(|(_, queued)| queued.min(rounds)).sum::<u64>();
+        let (mut rounds, mut too_many) = (0, left + 1);
+        while too_many - rounds > 1 {
+            let middle = u64::midpoint(rounds, too_many);
+            if in_rounds(middle) <= left { rounds = middle } else { too_many = middle }
+        }
+        left -= in_rounds(rounds);
+        let mut first = vec![(None, again)];
+        for (identity, queued) in queues() {
+            let has_one_more = left > 0 && queued > rounds;
+            left -= u64::from(has_one_more);
+            let starts = queued.min(rounds) + u64::from(has_one_more);
+            first.push((Some(identity.clone()), starts));
+        }
+        first.retain(|(_, starts)| *starts > 0);
+        first
+    }
+
+    /// How many tasks of this lane start, in its order, until none of those that may start waits since
+    /// `until_ms` or longer.
+    pub(crate) fn starts_until_younger(&self, forest: &Forest, until_ms: u64) -> u64 {
+        let last_in_turn = self.ring.iter().filter_map(|(turn, identity)| {
+            let tasks = self.identities[identity].tasks;
+            let sequence = forest.last_since(tasks, until_ms)?;
+            Some((forest.rank(tasks, sequence), *turn, identity, sequence))
+        });
+        if let Some((_round, _turn, identity, sequence)) = last_in_turn.max() {
+            return self.fresh_rank(forest, identity, sequence) + 1;
+        }
+        let again = self.again.iter();
+        let last = again.filter_map(|group| forest.last_since(group.tasks, until_ms)).max();
+        last.map_or(0, |sequence| self.again_rank(forest, sequence) + 1)
     }
 
     /// All queued tasks, in no promised order.

@@ -9,21 +9,28 @@
 
 mod action;
 mod event;
+mod forecast;
 mod id;
 mod lane;
 mod limits;
 mod model_queue;
 mod order_tree;
+mod queued_work;
+mod rate;
 mod replica_choice;
 mod replica_table;
 mod scheduler;
+mod service_times;
 mod slab;
+mod slot_queue;
 mod task;
 mod task_state;
 
 pub use action::{Action, EndedBy, QueueLimit};
 pub use event::{Event, Next, Offer, Replica, Restored};
+pub use forecast::{Ahead, Forecast};
 pub use id::{Class, Identity, Lease, ModelId, ReplicaId, TaskId};
-pub use limits::{Limits, ModelLimits};
-pub use scheduler::{Depth, Scheduler, Slots, Violation};
+pub use limits::{Limits, ModelLimits, WhenFull};
+pub use scheduler::{BACK_OFF_MS_MAX, Depth, Scheduler, Slots, Violation};
+pub use service_times::{ServiceSample, Work};
 pub use task_state::TaskState;

@@ -18,8 +18,21 @@ pub struct Limits {
     pub interactive_weight: NonZeroU32,
     /// Once a model's oldest task of batch has waited this long, every second of them goes to batch.
     pub batch_max_wait_ms: u64,
+    /// What happens to an offer that would break a bound.
+    pub when_full: WhenFull,
     /// Models with a capacity of their own.
     pub models: BTreeMap<ModelId, ModelLimits>,
+}
+
+/// What happens to an offer that would break a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// It takes the place of the oldest queued task of batch; of the oldest interactive one where there is
+    /// none of batch and the offer is interactive. Where nothing may go, it is refused.
+    DropLru,
 }
 
 /// Bounds of one model's queue.
@@ -40,6 +53,7 @@ impl Default for Limits {
             bytes_max: 512 * 1024 * 1024,
             interactive_weight: const { NonZeroU32::new(8).expect("eight is not zero") },
             batch_max_wait_ms: 60_000,
+            when_full: WhenFull::Reject,
             models: BTreeMap::new(),
         }
     }

@@ -4,6 +4,7 @@ use crate::{
     Class, Limits, ModelId,
     lane::Lane,
     order_tree::Forest,
+    rate::Rate,
     replica_table::ReplicaSlots,
     slab::Key,
     task::{Place, Task},
@@ -18,6 +19,16 @@ pub(crate) struct ModelQueue {
     pub(crate) reserved_interactive: u64,
     pub(crate) reserved_batch: u64,
     pub(crate) running: u64,
+    /// Tasks that gave up their places here and wait to learn whether for good.
+    pub(crate) evicting: u64,
+    /// Queued tasks that may make room, by sequence; kept only where something is evicted at all.
+    pub(crate) evictable: Evictable,
+    /// Offers of interactive tasks that were taken.
+    pub(crate) arrivals: Rate,
+    /// Tasks that leave the queue.
+    pub(crate) drain: Rate,
+    /// Those of batch among them.
+    pub(crate) batch_drain: Rate,
     /// Re-queued tasks that may start and want a replica to themselves.
     pub(crate) alone_ready: u64,
     /// Replicas that serve it, by ascending id.
@@ -30,8 +41,31 @@ pub(crate) struct ModelQueue {
     pub(crate) interactive_streak: u32,
 }
 
+/// Tasks of one queue that may make room for others, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Evictable {
+    pub(crate) interactive: BTreeSet<(u64, Key<Task>)>,
+    pub(crate) batch: BTreeSet<(u64, Key<Task>)>,
+}
+
+impl Evictable {
+    pub(crate) fn of(&self, class: Class) -> &BTreeSet<(u64, Key<Task>)> {
+        match class {
+            Class::Interactive => &self.interactive,
+            Class::Batch => &self.batch,
+        }
+    }
+
+    pub(crate) fn of_mut(&mut self, class: Class) -> &mut BTreeSet<(u64, Key<Task>)> {
+        match class {
+            Class::Interactive => &mut self.interactive,
+            Class::Batch => &mut self.batch,
+        }
+    }
+}
+
 impl ModelQueue {
-    pub(crate) fn new(id: ModelId) -> Self {
+    pub(crate) fn new(id: ModelId, now_ms: u64) -> Self {
         Self {
             id,
             interactive: Lane::default(),
@@ -39,6 +73,11 @@ impl ModelQueue {
             reserved_interactive: 0,
             reserved_batch: 0,
             running: 0,
+            evicting: 0,
+            evictable: Evictable::default(),
+            arrivals: Rate::since(now_ms),
+            drain: Rate::default(),
+            batch_drain: Rate::default(),
             alone_ready: 0,
             replicas: Vec::new(),
             turn: 0,
@@ -84,29 +123,34 @@ impl ModelQueue {
 
     /// Whether nothing is left to remember.
     pub(crate) fn is_idle(&self) -> bool {
-        self.held() == 0 && self.running == 0 && self.replicas.is_empty()
+        self.held() == 0 && self.running == 0 && self.evicting == 0 && self.replicas.is_empty()
     }
 
     /// Queued tasks that the order starts before `task`, which is queued or reserved here.
-    pub(crate) fn position(&self, forest: &Forest, task: &Task, weight: NonZeroU32) -> u64 {
+    pub(crate) fn position(&self, forest: &Forest, task: &Task, ages: &Ages) -> u64 {
+        self.merged(forest, task.class, self.rank(forest, task), ages)
+    }
+
+    /// Those of them that are of its class.
+    pub(crate) fn rank(&self, forest: &Forest, task: &Task) -> u64 {
         let lane = self.lane(task.class);
-        let rank = match task.place {
+        match task.place {
             Place::Again | Place::Delayed { .. } => lane.again_rank(forest, task.sequence),
-            Place::Reserved { .. } | Place::Fresh | Place::Running { .. } => {
-                lane.fresh_rank(forest, &task.identity, task.sequence)
-            }
-        };
-        self.merged(task.class, rank, weight)
+            Place::Reserved { .. }
+            | Place::Fresh
+            | Place::Evicting { .. }
+            | Place::Running { .. } => lane.fresh_rank(forest, &task.identity, task.sequence),
+        }
     }
 
     /// [`Self::position`] of `task` where it is the first of its group or of the rotation, in O(log n).
-    pub(crate) fn head_position(&self, forest: &Forest, task: &Task, weight: NonZeroU32) -> u64 {
+    pub(crate) fn head_position(&self, forest: &Forest, task: &Task, ages: &Ages) -> u64 {
         let lane = self.lane(task.class);
         let rank = match task.place {
             Place::Again => lane.again_rank(forest, task.sequence),
             _ => lane.again_len(forest),
         };
-        self.merged(task.class, rank, weight)
+        self.merged(forest, task.class, rank, ages)
     }
 
     /// Counts a task that was put into its queue, if its class ages and it may start.
@@ -121,12 +165,9 @@ impl ModelQueue {
         self.batch_waiting.remove(&(task.waiting_since_ms, task.sequence));
     }
 
-    /// Dispatches to interactive for one to batch, as things are at `now_ms`.
-    pub(crate) fn weight(&self, limits: &Limits, now_ms: u64) -> NonZeroU32 {
-        let is_aged = self.batch_waiting.first().is_some_and(|(since_ms, _)| {
-            now_ms.saturating_sub(*since_ms) >= limits.batch_max_wait_ms
-        });
-        if is_aged { NonZeroU32::MIN } else { limits.interactive_weight }
+    /// Dispatches to interactive for one to batch, as things are now.
+    pub(crate) fn weight(&self, ages: &Ages) -> NonZeroU32 {
+        if self.is_aged(ages) { NonZeroU32::MIN } else { ages.weight }
     }
 
     /// The class that the next dispatch goes to where both wait for it.
@@ -142,16 +183,63 @@ impl ModelQueue {
         }
     }
 
-    /// Place in the order of both classes of the task with `rank` tasks of its own class before it.
-    fn merged(&self, class: Class, rank: u64, weight: NonZeroU32) -> u64 {
-        let weight = u64::from(weight.get());
+    fn is_aged(&self, ages: &Ages) -> bool {
+        let oldest = self.batch_waiting.first();
+        oldest.zip(ages.aged_since_ms).is_some_and(|((since_ms, _), aged_ms)| *since_ms <= aged_ms)
+    }
+
+    /// Place in the order of both classes of the task with `rank` tasks of its own class before it, as they
+    /// start at this very instant: batch's share is the larger one until the last aged task of batch starts.
+    pub(crate) fn merged(&self, forest: &Forest, class: Class, rank: u64, ages: &Ages) -> u64 {
+        let most = self.most_before(forest, class, rank, ages);
+        most.min(rank.saturating_add(self.lane(class.other()).queued()))
+    }
+
+    /// [`Self::merged`] as if the other class had tasks without end.
+    pub(crate) fn most_before(&self, forest: &Forest, class: Class, rank: u64, ages: &Ages) -> u64 {
         // What interactive still gets before batch's next turn.
-        let ahead = weight.saturating_sub(u64::from(self.interactive_streak));
+        let now = u64::from(self.weight(ages).get());
+        let ahead = now.saturating_sub(u64::from(self.interactive_streak));
+        // Turns of batch after the next one that come after one start of interactive each.
+        let quick = || match ages.aged_since_ms {
+            Some(aged_ms) if self.is_aged(ages) => {
+                self.batch.starts_until_younger(forest, aged_ms).saturating_sub(1)
+            }
+            _ => 0,
+        };
+        let weight = u64::from(ages.weight.get());
         let other = match class {
             Class::Interactive if rank < ahead => 0,
-            Class::Interactive => ((rank - ahead) / weight + 1).min(self.batch.queued()),
-            Class::Batch => (ahead + rank * weight).min(self.interactive.queued()),
+            Class::Interactive if rank == ahead => 1,
+            Class::Interactive => {
+                let beyond = rank - ahead;
+                let quick = quick().min(beyond);
+                1 + quick + (beyond - quick) / weight
+            }
+            Class::Batch if rank == 0 => ahead,
+            Class::Batch => {
+                let quick = quick().min(rank);
+                (rank - quick).saturating_mul(weight).saturating_add(ahead + quick)
+            }
         };
-        rank + other
+        rank.saturating_add(other)
+    }
+}
+
+/// What decides about the share of batch at an instant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ages {
+    /// A task of batch that waits since then, or longer, has aged; `None` where none can have.
+    pub(crate) aged_since_ms: Option<u64>,
+    /// Dispatches to interactive for one to batch that has not aged.
+    pub(crate) weight: NonZeroU32,
+}
+
+impl Ages {
+    pub(crate) fn new(limits: &Limits, now_ms: u64) -> Self {
+        Self {
+            aged_since_ms: now_ms.checked_sub(limits.batch_max_wait_ms),
+            weight: limits.interactive_weight,
+        }
     }
 }

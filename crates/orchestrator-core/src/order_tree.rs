@@ -20,6 +20,9 @@ const NIL: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy)]
 struct Node {
     sequence: u64,
+    since_ms: u64,
+    /// Smallest `since_ms` of the subtree.
+    oldest_ms: u64,
     left: u32,
     right: u32,
     /// Nodes of the subtree, this one included.
@@ -39,9 +42,17 @@ impl Tree {
 }
 
 impl Forest {
-    pub(crate) fn insert(&mut self, tree: &mut Tree, task: Key<Task>, sequence: u64) {
+    /// Inserts a task that waits since `since_ms`.
+    pub(crate) fn insert(
+        &mut self,
+        tree: &mut Tree,
+        task: Key<Task>,
+        sequence: u64,
+        since_ms: u64,
+    ) {
         let index = task.index() as usize;
-        let node = Node { sequence, left: NIL, right: NIL, size: 1 };
+        let (left, right) = (NIL, NIL);
+        let node = Node { sequence, since_ms, oldest_ms: since_ms, left, right, size: 1 };
         if self.nodes.len() <= index {
             self.nodes.resize(index + 1, node);
         }
@@ -84,6 +95,23 @@ impl Forest {
         before
     }
 
+    /// The last task of `tree` among those that wait since `until_ms` or longer: its sequence.
+    pub(crate) fn last_since(&self, tree: Tree, until_ms: u64) -> Option<u64> {
+        let has_one = |index: u32| index != NIL && self.node(index).oldest_ms <= until_ms;
+        let mut at = tree.root;
+        while has_one(at) {
+            let node = self.node(at);
+            if has_one(node.right) {
+                at = node.right;
+            } else if node.since_ms <= until_ms {
+                return Some(node.sequence);
+            } else {
+                at = node.left;
+            }
+        }
+        None
+    }
+
     /// In order of sequence.
     pub(crate) fn tasks(&self, tree: Tree) -> Vec<Key<Task>> {
         let mut tasks = Vec::new();
@@ -123,9 +151,18 @@ impl Forest {
         (self.node(one).sequence, one) < (self.node(other).sequence, other)
     }
 
+    fn oldest_ms(&self, index: u32) -> u64 {
+        if index == NIL { u64::MAX } else { self.node(index).oldest_ms }
+    }
+
+    /// Sums up the subtree again, whose branches changed.
     fn resize(&mut self, index: u32) {
         let node = *self.node(index);
-        self.node_mut(index).size = self.size(node.left) + self.size(node.right) + 1;
+        let size = self.size(node.left) + self.size(node.right) + 1;
+        let branches_ms = self.oldest_ms(node.left).min(self.oldest_ms(node.right));
+        let node = self.node_mut(index);
+        node.size = size;
+        node.oldest_ms = node.since_ms.min(branches_ms);
     }
 
     fn insert_below(&mut self, root: u32, new: u32) -> u32 {
@@ -146,7 +183,10 @@ impl Forest {
             let right = self.insert_below(self.node(root).right, new);
             self.node_mut(root).right = right;
         }
-        self.node_mut(root).size += 1;
+        let since_ms = self.node(new).since_ms;
+        let node = self.node_mut(root);
+        node.size += 1;
+        node.oldest_ms = node.oldest_ms.min(since_ms);
         root
     }
 
@@ -181,7 +221,11 @@ impl Forest {
             let right = self.remove_below(self.node(root).right, gone);
             self.node_mut(root).right = right;
         }
-        self.node_mut(root).size -= 1;
+        if self.node(root).oldest_ms < self.node(gone).since_ms {
+            self.node_mut(root).size -= 1;
+        } else {
+            self.resize(root);
+        }
         root
     }
 

@@ -35,6 +35,8 @@ pub(crate) struct ReplicaSlots {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Held {
     pub(crate) replica: Key<ReplicaSlots>,
+    /// When it was given.
+    pub(crate) since_ms: u64,
     /// `None` once the task is over or waits again.
     pub(crate) task: Option<Key<Task>>,
 }
@@ -72,10 +74,11 @@ impl ReplicaTable {
         replica: Key<ReplicaSlots>,
         task: Key<Task>,
         alone: bool,
+        since_ms: u64,
     ) -> Lease {
         self.last_lease += 1;
         let lease = Lease(self.last_lease);
-        self.leases.insert(lease, Held { replica, task: Some(task) });
+        self.leases.insert(lease, Held { replica, since_ms, task: Some(task) });
         let slots = &mut self.replicas[replica];
         slots.busy += 1;
         if alone {

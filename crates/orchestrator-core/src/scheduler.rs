@@ -1,23 +1,27 @@
 mod dispatch;
+mod eviction;
+mod forecasting;
 mod invariants;
 mod query;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, DefaultHasher},
-    num::NonZeroU32,
 };
 
 use crate::{
-    Action, Class, EndedBy, Event, Lease, Limits, ModelId, Next, Offer, QueueLimit, Replica,
-    ReplicaId, Restored, TaskId,
-    model_queue::ModelQueue,
+    Action, Class, EndedBy, Event, Lease, Limits, ModelId, Next, Offer, Replica, ReplicaId,
+    Restored, TaskId, WhenFull,
+    model_queue::{Ages, ModelQueue},
     order_tree::Forest,
+    rate::Rate,
     replica_table::{ReplicaSlots, ReplicaTable},
+    service_times::ServiceTimes,
     slab::{Key, Slab},
     task::{Need, Place, Task},
 };
 
+pub use eviction::BACK_OFF_MS_MAX;
 pub use invariants::Violation;
 pub use query::{Depth, Slots};
 
@@ -49,6 +53,12 @@ pub struct Scheduler {
     prompt_bytes: u64,
     /// Over all models, see [`ModelQueue::alone_ready`].
     alone_ready: u64,
+    /// Tasks that gave up their places, by the reserved task that has them.
+    evictions: BTreeMap<Key<Task>, Vec<Key<Task>>>,
+    /// Tasks of all models that leave the queue.
+    drain: Rate,
+    /// What attempts of each model took.
+    service: BTreeMap<ModelId, ServiceTimes>,
     next_turn: u64,
     now_ms: u64,
     unknown_releases: u64,
@@ -76,6 +86,9 @@ impl Scheduler {
             reserved: 0,
             prompt_bytes: 0,
             alone_ready: 0,
+            evictions: BTreeMap::new(),
+            drain: Rate::default(),
+            service: BTreeMap::new(),
             next_turn: 0,
             now_ms: 0,
             unknown_releases: 0,
@@ -88,7 +101,11 @@ impl Scheduler {
     /// Lets other bounds and shares hold from the next step on. What holds a place keeps it, also where that
     /// is more than the bounds would let in now.
     pub fn set_limits(&mut self, limits: Limits) {
+        let changes_victims = self.limits.when_full != limits.when_full;
         self.limits = limits;
+        if changes_victims {
+            self.list_evictable();
+        }
     }
 
     /// Takes in `event` at `now_ms` and says what is to be done, in order. An instant before that of an
@@ -109,12 +126,13 @@ impl Scheduler {
                 self.offer(offer, actions);
             }
             Event::Committed { task } => self.commit(task, actions),
-            Event::Withdrawn { task } => self.withdraw(task),
+            Event::Withdrawn { task } => self.withdraw(task, actions),
             Event::Restored(restored) => self.restore(restored),
             Event::ReplicaChanged(replica) => self.change_replica(&replica),
             Event::ReplicaGone { replica } => self.drop_replica(&replica),
             Event::AttemptEnded { task, lease, next } => self.end_attempt(task, lease, next),
             Event::LeaseReleased { lease } => self.release(lease),
+            Event::Measured { model, sample } => self.measure(&model, sample),
             Event::Canceled { task } => self.cancel(task, actions),
             Event::ModelUnservable { model } => self.end_unservable(&model, actions),
             Event::Tick => {}
@@ -135,40 +153,34 @@ impl Scheduler {
             return;
         }
         let model = self.model(&offer.model);
-        if let Some(limit) = self.broken_limit(model, &offer) {
-            actions.push(Action::Rejected { task: offer.task, limit });
-            return;
-        }
+        let victims = match self.room_for(model, &offer) {
+            Ok(victims) => victims,
+            Err(limit) => {
+                let retry_after_ms = self.back_off_ms(model, &offer, limit);
+                actions.push(Action::Rejected { task: offer.task, limit, retry_after_ms });
+                return;
+            }
+        };
         let task = self.remember(offer, model, Need::default());
+        let victims = self.set_aside(task, victims);
         let Task { class, ref identity, prompt_bytes, id, .. } = self.tasks[task];
         let queue = &mut self.models[model];
         queue.lane_mut(class).reserve(identity);
         *queue.reserved_mut(class) += 1;
         self.reserved += 1;
         self.prompt_bytes += prompt_bytes;
+        if class == Class::Interactive {
+            queue.arrivals.count(self.now_ms);
+        }
         let position = self.position_of(task);
-        actions.push(Action::Reserved { task: id, position });
-    }
-
-    fn broken_limit(&self, model: Key<ModelQueue>, offer: &Offer) -> Option<QueueLimit> {
-        let queue = &self.models[model];
-        let limits = self.limits.of(&offer.model);
-        limits.broken_by(offer.class, queue.held(), queue.held_batch()).or_else(|| {
-            let bytes = self.prompt_bytes.saturating_add(offer.prompt_bytes);
-            if self.queued + self.reserved >= self.limits.total_capacity {
-                Some(QueueLimit::Daemon)
-            } else if bytes > self.limits.bytes_max {
-                Some(QueueLimit::Bytes)
-            } else {
-                None
-            }
-        })
+        actions.push(Action::Reserved { task: id, position, victims });
     }
 
     fn commit(&mut self, id: TaskId, actions: &mut Vec<Action>) {
         let Some((task, canceled)) = self.reserved_task(id) else {
             return;
         };
+        self.evict_victims(task);
         self.enqueue(task, Place::Fresh); // first, so that its identity keeps its turn
         self.unreserve(task);
         if canceled {
@@ -176,9 +188,10 @@ impl Scheduler {
         }
     }
 
-    fn withdraw(&mut self, id: TaskId) {
+    fn withdraw(&mut self, id: TaskId, actions: &mut Vec<Action>) {
         if let Some((task, _canceled)) = self.reserved_task(id) {
             self.unreserve(task);
+            self.put_back_victims(task, actions);
             self.forget(task);
         }
     }
@@ -287,7 +300,7 @@ impl Scheduler {
             return;
         };
         match &mut self.tasks[task].place {
-            Place::Reserved { canceled } => *canceled = true,
+            Place::Reserved { canceled } | Place::Evicting { canceled } => *canceled = true,
             _ => self.end(task, EndedBy::Cancel, actions),
         }
     }
@@ -330,7 +343,8 @@ impl Scheduler {
         let queue = &mut self.models[model];
         queue.note_waiting(entry);
         queue.lane_mut(class).remove_delayed(&mut self.forest, task);
-        queue.lane_mut(class).push_again(&mut self.forest, need, task, sequence);
+        let since_ms = entry.waiting_since_ms;
+        queue.lane_mut(class).push_again(&mut self.forest, need, task, (sequence, since_ms));
         queue.alone_ready += u64::from(need.alone);
         self.alone_ready += u64::from(need.alone);
         self.touched.push(model);
@@ -345,6 +359,7 @@ impl Scheduler {
             }
             _ => {
                 self.dequeue(task, false);
+                self.count_drain(task);
                 None
             }
         };
@@ -362,25 +377,32 @@ impl Scheduler {
         self.tasks[task].place = place;
         let entry = &self.tasks[task];
         let Task { model, class, ref identity, sequence, prompt_bytes, ref need, .. } = *entry;
+        let at = (sequence, entry.waiting_since_ms);
         let queue = &mut self.models[model];
         if queue.queued() == 0 {
             queue.turn = self.next_turn;
             self.next_turn += 1;
         }
         queue.note_waiting(entry);
+        queue.lane_mut(class).work_mut().add(&entry.work);
         match place {
             Place::Fresh => {
-                queue.lane_mut(class).push_fresh(&mut self.forest, identity, task, sequence);
+                queue.lane_mut(class).push_fresh(&mut self.forest, identity, task, at);
+                if self.limits.when_full == WhenFull::DropLru && entry.is_evictable {
+                    queue.evictable.of_mut(class).insert((sequence, task));
+                }
             }
             Place::Again => {
-                queue.lane_mut(class).push_again(&mut self.forest, need, task, sequence);
+                queue.lane_mut(class).push_again(&mut self.forest, need, task, at);
                 queue.alone_ready += u64::from(need.alone);
                 self.alone_ready += u64::from(need.alone);
             }
             Place::Delayed { .. } => {
-                queue.lane_mut(class).push_delayed(&mut self.forest, task, sequence);
+                queue.lane_mut(class).push_delayed(&mut self.forest, task, at);
             }
-            Place::Reserved { .. } | Place::Running { .. } => unreachable!("these are no queues"),
+            Place::Reserved { .. } | Place::Evicting { .. } | Place::Running { .. } => {
+                unreachable!("these are no queues")
+            }
         }
         self.queued += 1;
         self.prompt_bytes += prompt_bytes;
@@ -394,6 +416,10 @@ impl Scheduler {
         let Task { model, class, ref identity, prompt_bytes, ref need, place, .. } = *entry;
         let queue = &mut self.models[model];
         queue.forget_waiting(entry);
+        queue.lane_mut(class).work_mut().remove(&entry.work);
+        if self.limits.when_full == WhenFull::DropLru && place == Place::Fresh {
+            queue.evictable.of_mut(class).remove(&(entry.sequence, task));
+        }
         match place {
             Place::Fresh if starts => {
                 queue.lane_mut(class).start_fresh(&mut self.forest, identity, task);
@@ -405,7 +431,9 @@ impl Scheduler {
                 self.alone_ready -= u64::from(need.alone);
             }
             Place::Delayed { .. } => queue.lane_mut(class).remove_delayed(&mut self.forest, task),
-            Place::Reserved { .. } | Place::Running { .. } => unreachable!("it is queued"),
+            Place::Reserved { .. } | Place::Evicting { .. } | Place::Running { .. } => {
+                unreachable!("it is queued")
+            }
         }
         self.queued -= 1;
         self.prompt_bytes -= prompt_bytes;
@@ -416,7 +444,8 @@ impl Scheduler {
         let entry = &mut self.tasks[task];
         let deadline_ms = entry.deadline_ms.unwrap_or(u64::MAX);
         let at_ms = match entry.place {
-            Place::Reserved { .. } => u64::MAX, // an end needs a durable task
+            // An end needs a durable task, and one that may have ended has none.
+            Place::Reserved { .. } | Place::Evicting { .. } => u64::MAX,
             Place::Running { .. } => deadline_ms,
             Place::Fresh | Place::Again => deadline_ms.min(entry.queue_until_ms),
             Place::Delayed { not_before_ms } => {
@@ -445,6 +474,8 @@ impl Scheduler {
             identity: offer.identity,
             sequence: offer.sequence,
             prompt_bytes: offer.prompt_bytes,
+            work: offer.work,
+            is_evictable: offer.is_evictable,
             waiting_since_ms: offer.waiting_since_ms,
             deadline_ms: offer.deadline_ms,
             queue_until_ms: offer.queue_until_ms,
@@ -469,7 +500,7 @@ impl Scheduler {
     /// The queue of `id`, made if there is none.
     fn model(&mut self, id: &ModelId) -> Key<ModelQueue> {
         let model = self.model_by_id.get(id).copied().unwrap_or_else(|| {
-            let model = self.models.insert(ModelQueue::new(id.clone()));
+            let model = self.models.insert(ModelQueue::new(id.clone(), self.now_ms));
             self.model_by_id.insert(id.clone(), model);
             model
         });
@@ -489,12 +520,11 @@ impl Scheduler {
     fn position_of(&self, task: Key<Task>) -> u64 {
         let entry = &self.tasks[task];
         let queue = &self.models[entry.model];
-        queue.position(&self.forest, entry, self.weight(entry.model))
+        queue.position(&self.forest, entry, &self.ages())
     }
 
-    /// See [`ModelQueue::weight`].
-    fn weight(&self, model: Key<ModelQueue>) -> NonZeroU32 {
-        self.models[model].weight(&self.limits, self.now_ms)
+    fn ages(&self) -> Ages {
+        Ages::new(&self.limits, self.now_ms)
     }
 
     /// Checks the invariants in steps so far apart that a step's share of the cost stays small.

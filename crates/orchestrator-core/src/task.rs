@@ -1,4 +1,4 @@
-use crate::{Class, Identity, Lease, ReplicaId, TaskId, model_queue::ModelQueue, slab::Key};
+use crate::{Class, Identity, Lease, ReplicaId, TaskId, Work, model_queue::ModelQueue, slab::Key};
 
 /// What the scheduler knows of a live task.
 #[derive(Debug, Clone)]
@@ -9,6 +9,8 @@ pub(crate) struct Task {
     pub(crate) identity: Identity,
     pub(crate) sequence: u64,
     pub(crate) prompt_bytes: u64,
+    pub(crate) work: Work,
+    pub(crate) is_evictable: bool,
     /// Its admission, or its last attempt's end.
     pub(crate) waiting_since_ms: u64,
     pub(crate) deadline_ms: Option<u64>,
@@ -38,6 +40,11 @@ pub(crate) enum Place {
     },
     /// Queued, no attempt yet.
     Fresh,
+    /// Gave up its place in the queue to a task that waits for its commit.
+    Evicting {
+        /// Ends if that commit fails.
+        canceled: bool,
+    },
     /// Queued again, may start.
     Again,
     /// Queued again, may not start before an instant.
@@ -57,7 +64,7 @@ impl Place {
     pub(crate) fn is_queued(self) -> bool {
         match self {
             Self::Fresh | Self::Again | Self::Delayed { .. } => true,
-            Self::Reserved { .. } | Self::Running { .. } => false,
+            Self::Reserved { .. } | Self::Evicting { .. } | Self::Running { .. } => false,
         }
     }
 }

@@ -9,7 +9,7 @@ use api_types::{
     TaskRequest, TaskState, ToolChoice, ToolMode, Workload,
 };
 use narration::{Fact, human};
-use orchestrator_core::{Event, TaskId};
+use orchestrator_core::{Event, TaskId, WhenFull};
 use sha2::{Digest as _, Sha256};
 use tokio::{
     sync::{OwnedMutexGuard, oneshot},
@@ -19,10 +19,11 @@ use uuid::Uuid;
 
 use crate::{
     Binding, BindingKey, JournalError, Progress, Record, Refusal, TaskRow, TaskSpec,
+    ending::{DrawnUp, Ending},
     live_task::LiveTask,
     model::{ModelFacts, ModelRefusal, PromptText},
     pool_table::{PoolFacts, PoolState, missing_feature},
-    shared::Shared,
+    shared::{NoPlace, Reservation, Shared},
     task_log::TaskLog,
 };
 
@@ -241,12 +242,9 @@ async fn commit_admission(
     let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options().ring_bytes);
     let log = Arc::new(log);
     let offer = LiveTask::new(row.clone(), Arc::clone(&log), 0).offer(&*shared.clock);
-    let position = match shared.step(Event::Offered(offer)) {
-        Some(Ok(position)) => position,
-        Some(Err(_limit)) => {
-            let retry_after_ms = shared.options().reject_backoff_ms;
-            return Err(Refusal::QueueFull { retry_after_ms });
-        }
+    let Reservation { position, victims } = match shared.step(Event::Offered(offer)) {
+        Some(Ok(reservation)) => reservation,
+        Some(Err(no_place)) => return Err(queue_full(shared, &no_place)),
         None => return Err(Refusal::ShuttingDown),
     };
     Arc::make_mut(&mut row.spec).admitted_position = position;
@@ -258,8 +256,10 @@ async fn commit_admission(
             request_digest: row.spec.request_digest.clone(),
             task: row.id,
         });
-        let admitted = Record::Admitted { task: Box::new(row.clone()), binding };
-        let result = match committer.commit(vec![admitted]).await {
+        let mut records = vec![Record::Admitted { task: Box::new(row.clone()), binding }];
+        let evicted = evictions(&committer, &victims);
+        records.extend(evicted.iter().map(|(_, end)| end.record()));
+        let result = match committer.commit(records).await {
             Ok(()) => {
                 let task = row.id;
                 committer.remember(Arc::new(LiveTask::new(row.clone(), log, 0)));
@@ -273,18 +273,22 @@ async fn commit_admission(
                     human = human(&Fact::Admitted { model: &row.spec.model_ref, position }),
                 );
                 committer.step(Event::Committed { task });
+                for (victim, end) in evicted {
+                    end.show(&committer, &victim);
+                }
                 Ok(row)
             }
             Err(error) => {
-                committer.step(Event::Withdrawn { task: row.id });
                 match error {
                     JournalError::Full => committer.set_store_full(true),
                     // The gate lets one admission of a key through at a time.
                     JournalError::BindingTaken => {}
+                    // Whether victims have ended is not known: nothing more may happen to them.
                     JournalError::AlreadyEnded { .. } | JournalError::Failed { .. } => {
                         committer.fail(&error).await;
                     }
                 }
+                committer.step(Event::Withdrawn { task: row.id });
                 Err(Refusal::from(error))
             }
         };
@@ -294,6 +298,28 @@ async fn commit_admission(
     });
     let task = answer.await.map_err(|_gone| Refusal::ShuttingDown)??;
     Ok(Accepted { task, is_replay: false, queue_position: Some(position), preparation })
+}
+
+/// The ends of the tasks that make room for a newcomer.
+fn evictions(shared: &Shared, victims: &[TaskId]) -> Vec<(Arc<LiveTask>, DrawnUp)> {
+    let end = |victim: &TaskId| {
+        let live = shared.live(*victim).expect("the scheduler knows only tasks that live here");
+        let ending = Ending::evicted(&live, shared.options().reject_backoff_ms);
+        let end = DrawnUp::new(shared, &live, ending);
+        (live, end)
+    };
+    victims.iter().map(end).collect()
+}
+
+/// Why there is no place in the queue, and when there should be one.
+fn queue_full(shared: &Shared, no_place: &NoPlace) -> Refusal {
+    let policy_label = match shared.options().queue.when_full {
+        WhenFull::Reject => "reject",
+        WhenFull::DropLru => "drop-lru",
+    };
+    tracing::debug!(event = "queue_full", limit = ?no_place.limit, policy_label);
+    let retry_after_ms = no_place.retry_after_ms.unwrap_or(shared.options().reject_backoff_ms);
+    Refusal::QueueFull { retry_after_ms, policy_label }
 }
 
 /// The pools that a task of the model may go to.

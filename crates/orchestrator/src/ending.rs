@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use api_types::{EndEvent, ErrorBody, ErrorCode, TaskState};
 use bytes::Bytes;
-use orchestrator_core::EndedBy;
+use orchestrator_core::{EndedBy, TaskId};
 
 use crate::{
-    EndRow, Outcome, Record,
+    EndRow, Outcome, Progress, Record,
     live_task::{LiveTask, StopReason},
     relay::prompt_tokens,
     replay::Replay,
@@ -100,6 +100,24 @@ impl Ending {
         Self::expired(task_error(live, ErrorCode::ModelDeprecated, message), usage)
     }
 
+    /// The task made room for a newcomer.
+    pub(crate) fn evicted(live: &LiveTask, retry_after_ms: u64) -> Self {
+        let message = "the queue was full, and the task made room for a newer one";
+        let mut error = task_error(live, ErrorCode::QueueFullDropLru, message);
+        error.retry_after_ms = Some(retry_after_ms);
+        Self {
+            state: TaskState::Evicted,
+            event: TerminalEvent::Error(Box::new(error)),
+            outcome: None,
+            usage: Counted {
+                tokens_in: prompt_tokens(live, None),
+                tokens_out: Some(0),
+                decode_time_ms: 0,
+            },
+            frees_binding: true,
+        }
+    }
+
     /// What the scheduler says of a task that has no attempt.
     pub(crate) fn by_scheduler(live: &LiveTask, by: EndedBy) -> Self {
         let error = |code, message: &str| task_error(live, code, message);
@@ -148,69 +166,103 @@ pub(crate) fn task_error(
 pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: Ending) {
     shared.sync_events().await;
     let usage = usage(shared, live, &ending).await;
-    let now_ms = shared.clock.wall_ms();
-    let (progress, attempts, first_token_ms) = {
-        let mut changing = live.changing();
-        if let (Some(outcome), Some(attempt)) =
-            (ending.outcome, changing.progress.attempts.last_mut())
-            && attempt.outcome.is_none()
-        {
-            attempt.outcome = Some(outcome);
-            attempt.ended_at_ms = Some(now_ms);
+    let drawn_up = DrawnUp::new(shared, live, Ending { usage, ..ending });
+    shared.commit_until_room(vec![drawn_up.record()]).await;
+    drawn_up.show(shared, live);
+}
+
+/// A task's end as it is committed, and shown once that is durable.
+pub(crate) struct DrawnUp {
+    state: TaskState,
+    end: EndRow,
+    progress: Progress,
+    frees_binding: bool,
+    task: TaskId,
+    decode_time_ms: Option<u64>,
+}
+
+impl DrawnUp {
+    /// `ending.usage` is what the task used, all told.
+    pub(crate) fn new(shared: &Shared, live: &LiveTask, ending: Ending) -> Self {
+        let usage = ending.usage;
+        let now_ms = shared.clock.wall_ms();
+        let (progress, attempts, first_token_ms) = {
+            let mut changing = live.changing();
+            if let (Some(outcome), Some(attempt)) =
+                (ending.outcome, changing.progress.attempts.last_mut())
+                && attempt.outcome.is_none()
+            {
+                attempt.outcome = Some(outcome);
+                attempt.ended_at_ms = Some(now_ms);
+            }
+            let attempts = u32::try_from(changing.progress.attempts.len()).unwrap_or(u32::MAX);
+            (changing.progress.clone(), attempts, changing.first_token_ms)
+        };
+        let waited_ms = live.waited_ms(&*shared.clock);
+        let (event, data, error) = match ending.event {
+            TerminalEvent::End { finish_reasons, result } => {
+                let (result, result_url) = shown_result(live, result);
+                let all = || finish_reasons.iter().map(|&reason| reason.to_owned()).collect();
+                let end = EndEvent {
+                    finish_reason: finish_reasons.first().copied().unwrap_or_default().to_owned(),
+                    finish_reasons: (finish_reasons.len() > 1).then(all),
+                    tokens_in: usage.tokens_in,
+                    tokens_out: usage.tokens_out,
+                    queue_time_ms: progress.queue_time_ms.unwrap_or(waited_ms),
+                    first_token_ms,
+                    decode_time_ms: usage.decode_time_ms,
+                    attempts,
+                    kv_migrated: false,
+                    result,
+                    result_url,
+                };
+                ("end", serde_json::to_string(&end), None)
+            }
+            TerminalEvent::Error(error) => ("error", serde_json::to_string(&error), Some(*error)),
+        };
+        let next_event = live.log.last_event() + 1;
+        // An answer that is whole was generated again to its end; of others clients may have seen more.
+        let lost_until = live.lost_until().filter(|_| ending.state != TaskState::Succeeded);
+        let end = EndRow {
+            ended_at_ms: now_ms,
+            event_id: lost_until.map_or(next_event, |shown| shown + 1),
+            event: event.to_owned(),
+            data: data.expect("wire types are JSON"),
+            tokens_in: usage.tokens_in,
+            tokens_out: usage.tokens_out,
+            error,
+            regions: live.log.regions(),
+            events_gone_at_ms: None,
+            erased_at_ms: None,
+        };
+        Self {
+            state: ending.state,
+            end,
+            progress,
+            frees_binding: ending.frees_binding,
+            task: live.id,
+            decode_time_ms: (usage.tokens_out.unwrap_or_default() > 0)
+                .then_some(usage.decode_time_ms),
         }
-        let attempts = u32::try_from(changing.progress.attempts.len()).unwrap_or(u32::MAX);
-        (changing.progress.clone(), attempts, changing.first_token_ms)
-    };
-    let waited_ms = live.waited_ms(&*shared.clock);
-    let (event, data, error) = match ending.event {
-        TerminalEvent::End { finish_reasons, result } => {
-            let (result, result_url) = shown_result(live, result);
-            let all = || finish_reasons.iter().map(|&reason| reason.to_owned()).collect();
-            let end = EndEvent {
-                finish_reason: finish_reasons.first().copied().unwrap_or_default().to_owned(),
-                finish_reasons: (finish_reasons.len() > 1).then(all),
-                tokens_in: usage.tokens_in,
-                tokens_out: usage.tokens_out,
-                queue_time_ms: progress.queue_time_ms.unwrap_or(waited_ms),
-                first_token_ms,
-                decode_time_ms: usage.decode_time_ms,
-                attempts,
-                kv_migrated: false,
-                result,
-                result_url,
-            };
-            ("end", serde_json::to_string(&end), None)
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        Record::Ended {
+            task: self.task,
+            state: self.state,
+            progress: Box::new(self.progress.clone()),
+            end: Box::new(self.end.clone()),
+            frees_binding: self.frees_binding,
         }
-        TerminalEvent::Error(error) => ("error", serde_json::to_string(&error), Some(*error)),
-    };
-    let next_event = live.log.last_event() + 1;
-    // An answer that is whole was generated again to its end; of others clients may have seen more.
-    let lost_until = live.lost_until().filter(|_| ending.state != TaskState::Succeeded);
-    let end = EndRow {
-        ended_at_ms: now_ms,
-        event_id: lost_until.map_or(next_event, |shown| shown + 1),
-        event: event.to_owned(),
-        data: data.expect("wire types are JSON"),
-        tokens_in: usage.tokens_in,
-        tokens_out: usage.tokens_out,
-        error,
-        regions: live.log.regions(),
-        events_gone_at_ms: None,
-        erased_at_ms: None,
-    };
-    let ended = Record::Ended {
-        task: live.id,
-        state: ending.state,
-        progress: Box::new(progress),
-        end: Box::new(end.clone()),
-        frees_binding: ending.frees_binding,
-    };
-    shared.commit_until_room(vec![ended]).await;
-    live.changing().state = ending.state;
-    shared.forget(live.id);
-    live.log.publish_terminal(&end);
-    let decode_time_ms = (usage.tokens_out.unwrap_or_default() > 0).then_some(usage.decode_time_ms);
-    shared.count_end(live, &end, ending.state, decode_time_ms);
+    }
+
+    /// The record is durable: the task is over, and its subscribers may know.
+    pub(crate) fn show(self, shared: &Shared, live: &LiveTask) {
+        live.changing().state = self.state;
+        shared.forget(live.id);
+        live.log.publish_terminal(&self.end);
+        shared.count_end(live, &self.end, self.state, self.decode_time_ms);
+    }
 }
 
 /// A result as the terminal event shows it: itself, or where it is to be had (ORCH-077).

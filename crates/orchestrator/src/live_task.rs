@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use api_types::{Priority, TaskState};
-use orchestrator_core::{Class, Identity, ModelId, Offer, ReplicaId, TaskId};
+use orchestrator_core::{Class, Identity, ModelId, Offer, ReplicaId, TaskId, Work};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Clock, EndRow, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog};
@@ -159,6 +159,20 @@ impl LiveTask {
         }
     }
 
+    fn work(&self) -> Work {
+        Work {
+            prompt_tokens: self.spec.prompt_tokens.map(u64::from),
+            expected_tokens: None,
+            answer_tokens_max: Some(self.spec.max_tokens.into()),
+        }
+    }
+
+    /// Whether no engine ever took it up.
+    fn never_ran(&self) -> bool {
+        let has_attempts = !self.changing().progress.attempts.is_empty();
+        !has_attempts && self.log.last_event() == 0 && self.shown_until == 0
+    }
+
     /// The task as the scheduler sees it.
     pub(crate) fn offer(&self, clock: &dyn Clock) -> Offer {
         Offer {
@@ -171,6 +185,8 @@ impl LiveTask {
             identity: Identity(Arc::clone(&self.identity)),
             sequence: self.sequence,
             prompt_bytes: self.spec.prompt_bytes(),
+            work: self.work(),
+            is_evictable: self.never_ran(),
             waiting_since_ms: since(&self.spec, clock),
             deadline_ms: self.spec.deadline_ms.map(|ms| until(&self.spec, ms, clock)),
             queue_until_ms: until(&self.spec, self.spec.queue_max_ms, clock),

@@ -30,7 +30,11 @@ pub enum Refusal {
     #[error("all pools of model `{model}` have failed; `orchctl status` says why")]
     PoolsFailed { model: String },
     #[error("the queue is full; try again later")]
-    QueueFull { retry_after_ms: u64 },
+    QueueFull {
+        retry_after_ms: u64,
+        /// The rule that refused it.
+        policy_label: &'static str,
+    },
     #[error("more is asked for than the client's rate limit allows; try again later")]
     RateLimited { retry_after_ms: u64 },
     #[error("too many subscribers; close one or try again later")]
@@ -88,8 +92,8 @@ impl Refusal {
                     "ctx_max": ctx_max,
                 }));
             }
-            Self::QueueFull { retry_after_ms } => {
-                body.policy_label = Some("reject".to_owned());
+            Self::QueueFull { retry_after_ms, policy_label } => {
+                body.policy_label = Some((*policy_label).to_owned());
                 body.retry_after_ms = Some(*retry_after_ms);
             }
             Self::RateLimited { retry_after_ms } => {

@@ -79,6 +79,20 @@ pub(crate) struct Shared {
     wake_changed: Notify,
 }
 
+/// A place in the queue until the task is durable.
+pub(crate) struct Reservation {
+    pub(crate) position: u64,
+    /// Tasks that the commit ends, as they made room.
+    pub(crate) victims: Vec<TaskId>,
+}
+
+/// There is no place in the queue.
+pub(crate) struct NoPlace {
+    pub(crate) limit: QueueLimit,
+    /// When there should be one, where that was measured.
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
 /// The parts that an orchestrator is made of.
 pub struct Parts {
     /// Limits and times.
@@ -150,7 +164,7 @@ impl Shared {
     }
 
     /// Tells the scheduler something and carries out what it wants. The answer to an offer is returned.
-    pub(crate) fn step(self: &Arc<Self>, event: Event) -> Option<Result<u64, QueueLimit>> {
+    pub(crate) fn step(self: &Arc<Self>, event: Event) -> Option<Result<Reservation, NoPlace>> {
         self.step_in(&mut self.scheduler(), event)
     }
 
@@ -168,12 +182,16 @@ impl Shared {
         self: &Arc<Self>,
         scheduler: &mut Scheduler,
         event: Event,
-    ) -> Option<Result<u64, QueueLimit>> {
+    ) -> Option<Result<Reservation, NoPlace>> {
         let mut answer = None;
         for action in scheduler.step(event, self.clock.boot_ms()) {
             match action {
-                Action::Reserved { position, .. } => answer = Some(Ok(position)),
-                Action::Rejected { limit, .. } => answer = Some(Err(limit)),
+                Action::Reserved { position, victims, .. } => {
+                    answer = Some(Ok(Reservation { position, victims }));
+                }
+                Action::Rejected { limit, retry_after_ms, .. } => {
+                    answer = Some(Err(NoPlace { limit, retry_after_ms }));
+                }
                 Action::Dispatch { task, replica, lease, position } => {
                     self.dispatch(task, Dispatch { replica, lease, position });
                 }

@@ -186,7 +186,7 @@ fn all_problems_of_file_and_environment_come_in_one_run() {
             "c.toml:6: `queue.batch_share` = 101: allowed is a whole number from 1 to 100",
             "environment variable ORCHD_LOG: no such setting; allowed are ORCHD_<SECTION>__<KEY>, ORCHD_ADDR, ORCHD_TOKEN_FILE, ORCHD_PROFILE, ORCHD_DATA_DIR",
             "environment variable ORCHD_QUEUE: no such setting; allowed are ORCHD_<SECTION>__<KEY>, ORCHD_ADDR, ORCHD_TOKEN_FILE, ORCHD_PROFILE, ORCHD_DATA_DIR",
-            "environment variable ORCHD_QUEUE__BYTES: `queue.bytes`: no such key; allowed are model_capacity, total_capacity, batch_share, bytes_max, queue_max_ms, reject_backoff_ms",
+            "environment variable ORCHD_QUEUE__BYTES: `queue.bytes`: no such key; allowed are model_capacity, total_capacity, batch_share, bytes_max, queue_max_ms, when_full, reject_backoff_ms",
             "environment variable ORCHD_QUEUE__BYTES_MAX: `queue.bytes_max` = \"much\": allowed is a whole number from 2097152 to 1099511627776",
         ],
     );

@@ -49,7 +49,8 @@ impl Scheduler {
         let first = |class| self.first_start(model, class, &waited_for);
         match (first(Class::Interactive), first(Class::Batch)) {
             (Some(interactive), Some(batch)) => {
-                let next = self.models[model].next_class(self.weight(model));
+                let queue = &self.models[model];
+                let next = queue.next_class(queue.weight(&self.ages()));
                 let start = if next == Class::Interactive { interactive } else { batch };
                 Some(Start { is_contended: true, ..start })
             }
@@ -103,14 +104,14 @@ impl Scheduler {
         let Start { task, replica, is_contended } = start;
         let entry = &self.tasks[task];
         let (model, class, alone) = (entry.model, entry.class, entry.need.alone);
-        let weight = self.weight(model);
-        let position = self.models[model].head_position(&self.forest, entry, weight);
+        let position = self.models[model].head_position(&self.forest, entry, &self.ages());
         self.dequeue(task, true);
+        self.count_drain(task);
         if is_contended {
             self.models[model].count_contended(class);
         }
         self.models[model].running += 1;
-        let lease = self.table.lease(replica, task, alone);
+        let lease = self.table.lease(replica, task, alone, self.now_ms);
         self.tasks[task].place = Place::Running { lease };
         self.set_timer(task);
         let replica = self.table.replicas[replica].id.clone();

@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::{Scheduler, name};
 use crate::{
-    Class,
+    Class, WhenFull,
     model_queue::ModelQueue,
     slab::Key,
     task::{Place, Task},
@@ -38,12 +38,13 @@ impl Scheduler {
 
     /// Each live task is in exactly one place, and every count is that of its members.
     fn check_kept(&self) -> Result<(), Violation> {
-        let (mut queued, mut reserved, mut bytes) = (0, 0, 0);
+        let (mut queued, mut reserved, mut evicting, mut bytes) = (0, 0, 0, 0);
         for (key, task) in self.tasks.iter() {
             ensure(self.by_id.get(&task.id) == Some(&key), 1, || format!("{} lost", task.id))?;
             queued += u64::from(task.place.is_queued());
             reserved += u64::from(matches!(task.place, Place::Reserved { .. }));
-            if !matches!(task.place, Place::Running { .. }) {
+            evicting += u64::from(matches!(task.place, Place::Evicting { .. }));
+            if !matches!(task.place, Place::Running { .. } | Place::Evicting { .. }) {
                 bytes += task.prompt_bytes;
             }
             let has_timer = |at_ms| self.timers.contains(&(at_ms, task.sequence, key));
@@ -56,10 +57,30 @@ impl Scheduler {
         equal(self.queued, queued, 1, "queued tasks")?;
         equal(self.reserved, reserved, 1, "reserved tasks")?;
         equal(self.prompt_bytes, bytes, 1, "waiting bytes")?;
+        self.check_evictions(evicting)?;
         equal(self.model_by_id.len(), self.models.len(), 1, "models by id")?;
         let alone = self.models.iter().map(|(_, queue)| queue.alone_ready).sum::<u64>();
         equal(self.alone_ready, alone, 1, "tasks that wait alone")?;
         self.models.iter().try_for_each(|(model, queue)| self.check_queue(model, queue))
+    }
+
+    /// Each task that gave up its place did so for one reserved task.
+    fn check_evictions(&self, evicting: u64) -> Result<(), Violation> {
+        let mut victims: Vec<_> = self.evictions.values().flatten().collect();
+        victims.sort();
+        victims.dedup();
+        equal(victims.len() as u64, evicting, 1, "tasks that give up their places")?;
+        let is_victim = |task: &Key<Task>| {
+            self.tasks.get(*task).is_some_and(|task| matches!(task.place, Place::Evicting { .. }))
+        };
+        ensure(victims.into_iter().all(is_victim), 1, || "a victim has a place".to_owned())?;
+        let is_reserved = |task: &Key<Task>| {
+            self.tasks.get(*task).is_some_and(|task| matches!(task.place, Place::Reserved { .. }))
+        };
+        let newcomers = self.evictions.keys();
+        ensure({ newcomers }.all(is_reserved), 1, || "a newcomer has come".to_owned())?;
+        let by_model = self.models.iter().map(|(_, queue)| queue.evicting).sum::<u64>();
+        equal(by_model, evicting, 1, "tasks of models that give up their places")
     }
 
     fn check_queue(&self, model: Key<ModelQueue>, queue: &ModelQueue) -> Result<(), Violation> {
@@ -91,6 +112,17 @@ impl Scheduler {
         let listed = count(&|task| task.is_aging() && is_listed(task));
         equal(listed, count(&Task::is_aging), 9, "tasks that age")?;
         equal(waiting.len() as u64, listed, 9, "tasks listed as ageing")?;
+        for class in [Class::Interactive, Class::Batch] {
+            let may_go = |task: &Task| {
+                task.class == class && task.place == Place::Fresh && task.is_evictable
+            };
+            let expected = match self.limits.when_full {
+                WhenFull::DropLru => count(&may_go),
+                WhenFull::Reject => 0,
+            };
+            let listed = queue.evictable.of(class).len() as u64;
+            equal(listed, expected, 1, "tasks that may make room")?;
+        }
         let reserved = count(&|task| matches!(task.place, Place::Reserved { .. }));
         equal(queue.reserved_interactive + queue.reserved_batch, reserved, 1, "reservations")?;
         let running = count(&|task| matches!(task.place, Place::Running { .. }));

@@ -30,8 +30,9 @@ impl Scheduler {
         self.timers.first().map(|(at_ms, ..)| *at_ms)
     }
 
-    /// How many queued tasks would start before `task` if nothing else arrived and every slot suited
-    /// every task (0 = next); `None` if it is not queued. Takes O(active identities).
+    /// How many queued tasks would start before `task` if all started now, nothing else arrived and every
+    /// slot suited every task (0 = next); `None` if it is not queued. Takes O(i log n) for i active
+    /// identities.
     #[must_use]
     pub fn position(&self, task: TaskId) -> Option<u64> {
         let task = *self.by_id.get(&task)?;
@@ -43,7 +44,9 @@ impl Scheduler {
     pub fn state(&self, task: TaskId) -> Option<TaskState> {
         match self.tasks[*self.by_id.get(&task)?].place {
             Place::Reserved { .. } => None,
-            Place::Fresh | Place::Again | Place::Delayed { .. } => Some(TaskState::Queued),
+            Place::Fresh | Place::Again | Place::Delayed { .. } | Place::Evicting { .. } => {
+                Some(TaskState::Queued)
+            }
             Place::Running { .. } => Some(TaskState::Running),
         }
     }

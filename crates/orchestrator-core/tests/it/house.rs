@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use orchestrator_core::{
     Action, Class, Event, Identity, Lease, Limits, ModelId, Next, Offer, Replica, ReplicaId,
-    Restored, Scheduler, TaskId,
+    Restored, Scheduler, TaskId, Work,
 };
 use uuid::Uuid;
 
@@ -29,6 +29,8 @@ pub(crate) fn offer(number: u64) -> Offer {
         identity: Identity(Arc::from("ann")),
         sequence: number,
         prompt_bytes: 1,
+        work: Work::default(),
+        is_evictable: true,
         waiting_since_ms: 0,
         deadline_ms: None,
         queue_until_ms: u64::MAX,

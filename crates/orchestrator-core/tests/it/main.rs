@@ -1,9 +1,15 @@
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod back_off;
+#[cfg(test)]
 mod dispatch;
 #[cfg(test)]
 mod ends;
+#[cfg(test)]
+mod eviction;
+#[cfg(test)]
+mod forecast;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
@@ -12,5 +18,7 @@ mod naive;
 mod order;
 #[cfg(test)]
 mod random_events;
+#[cfg(test)]
+mod shop;
 #[cfg(test)]
 mod task_state;

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use orchestrator_core::{
     Action, Class, EndedBy, Event, Identity, Lease, Limits, ModelId, Next, Offer, QueueLimit,
-    Replica, ReplicaId, Restored, TaskId,
+    Replica, ReplicaId, Restored, TaskId, WhenFull,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     Reserved { canceled: bool },
     Fresh,
+    Evicting { by: TaskId, nth: usize, canceled: bool },
     Again { not_before_ms: u64 },
     Running(Lease),
 }
@@ -55,6 +56,15 @@ impl Waiter {
         matches!(self.stage, Stage::Reserved { .. })
     }
 
+    fn is_evicting(&self) -> bool {
+        matches!(self.stage, Stage::Evicting { .. })
+    }
+
+    /// Whether its identity keeps its turn for it.
+    fn holds_turn(&self) -> bool {
+        self.is_reserved() || self.is_evicting() || self.stage == Stage::Fresh
+    }
+
     fn is_running(&self) -> bool {
         matches!(self.stage, Stage::Running(_))
     }
@@ -64,7 +74,7 @@ impl Waiter {
         let deadline = self.offer.deadline_ms.map(|at_ms| (at_ms, 0, EndedBy::Deadline));
         let timeout = (self.offer.queue_until_ms, 1, EndedBy::QueueTimeout);
         let ends = match self.stage {
-            Stage::Reserved { .. } => None,
+            Stage::Reserved { .. } | Stage::Evicting { .. } => None,
             Stage::Running(_) => deadline,
             _ => {
                 deadline.into_iter().chain([timeout]).min_by_key(|(at_ms, rank, _)| (*at_ms, *rank))
@@ -98,9 +108,7 @@ impl Naive {
                 self.offer(offer);
             }
             Event::Committed { task } => self.commit(task),
-            Event::Withdrawn { task } => {
-                self.tasks.retain(|other| other.offer.task != task || !other.is_reserved());
-            }
+            Event::Withdrawn { task } => self.withdraw(task),
             Event::Restored(restored) => self.restore(restored),
             Event::ReplicaChanged(replica) => {
                 self.replicas.retain(|other| other.id != replica.id);
@@ -109,11 +117,15 @@ impl Naive {
             }
             Event::ReplicaGone { replica } => self.replicas.retain(|other| other.id != replica),
             Event::AttemptEnded { task, lease, next } => self.end_attempt(task, lease, next),
+            Event::Measured { .. } => {}
             Event::LeaseReleased { lease } => self.leases.retain(|held| held.lease != lease),
             Event::Canceled { task } => match self.find(task).map(|waiter| waiter.stage) {
                 None => {}
                 Some(Stage::Reserved { .. }) => {
                     self.find(task).unwrap().stage = Stage::Reserved { canceled: true };
+                }
+                Some(Stage::Evicting { by, nth, .. }) => {
+                    self.find(task).unwrap().stage = Stage::Evicting { by, nth, canceled: true };
                 }
                 Some(_) => self.end(task, EndedBy::Cancel),
             },
@@ -144,9 +156,9 @@ impl Naive {
         let mut interactive = self.lane(model, Class::Interactive).into_iter().peekable();
         let mut batch = self.lane(model, Class::Batch).into_iter().peekable();
         let mut streak = self.streaks.get(model).copied().unwrap_or(0);
-        let weight = self.weight(model);
         let mut order = Vec::new();
         loop {
+            let weight = self.weight(model, &order);
             let both = interactive.peek().is_some() && batch.peek().is_some();
             let next = if both && streak >= weight {
                 streak = 0;
@@ -163,16 +175,18 @@ impl Naive {
     }
 
     /// Dispatches to interactive for one to batch: 1 once a task of batch that may start has waited long.
-    fn weight(&self, model: &ModelId) -> u32 {
+    /// `gone` have started meanwhile.
+    fn weight(&self, model: &ModelId, gone: &[TaskId]) -> u32 {
         let is_aged = |waiter: &Waiter| {
             let may_start = match waiter.stage {
                 Stage::Fresh => true,
                 Stage::Again { not_before_ms } => not_before_ms <= self.now_ms,
-                Stage::Reserved { .. } | Stage::Running(_) => false,
+                Stage::Reserved { .. } | Stage::Evicting { .. } | Stage::Running(_) => false,
             };
             let (offer, waited_ms) = (&waiter.offer, self.now_ms.saturating_sub(waiter.since_ms));
             let is_old = waited_ms >= self.limits.batch_max_wait_ms;
-            offer.model == *model && offer.class == Class::Batch && may_start && is_old
+            let is_here = offer.model == *model && !gone.contains(&offer.task);
+            is_here && offer.class == Class::Batch && may_start && is_old
         };
         let is_aged = self.tasks.iter().any(is_aged);
         if is_aged { 1 } else { self.limits.interactive_weight.get() }
@@ -216,12 +230,45 @@ impl Naive {
         if self.find(offer.task).is_some() {
             return;
         }
-        let held: Vec<_> = self.tasks.iter().filter(|waiter| !waiter.is_running()).collect();
+        let (task, model) = (offer.task, offer.model.clone());
+        let mut victims = Vec::new();
+        while let Some(limit) = self.broken_limit(&offer, &victims) {
+            let can_help =
+                limit != QueueLimit::Bytes || offer.prompt_bytes <= self.limits.bytes_max;
+            let next = self.victim(&offer, limit, &victims);
+            match next.filter(|_| can_help && victims.len() < 16) {
+                Some(victim) if self.limits.when_full == WhenFull::DropLru => victims.push(victim),
+                _ => {
+                    let rejected = Action::Rejected { task, limit, retry_after_ms: None };
+                    self.actions.push(rejected);
+                    return;
+                }
+            }
+        }
+        for (nth, victim) in victims.iter().enumerate() {
+            let stage = Stage::Evicting { by: task, nth, canceled: false };
+            self.find(*victim).unwrap().stage = stage;
+        }
+        self.update_turns();
+        // Queued for a moment, to see where it would stand.
+        let since_ms = offer.waiting_since_ms;
+        let stage = Stage::Fresh;
+        self.tasks.push(Waiter { offer, stage, alone: false, avoid: Vec::new(), since_ms });
+        self.update_turns();
+        let position = self.place(&model, task);
+        self.find(task).unwrap().stage = Stage::Reserved { canceled: false };
+        self.actions.push(Action::Reserved { task, position, victims });
+    }
+
+    /// The bound that `offer` breaks with `gone` out of the way.
+    fn broken_limit(&self, offer: &Offer, gone: &[TaskId]) -> Option<QueueLimit> {
+        let mut held: Vec<_> = self.tasks.iter().collect();
+        held.retain(|it| !it.is_running() && !it.is_evicting() && !gone.contains(&it.offer.task));
         let own = held.iter().filter(|waiter| waiter.offer.model == offer.model);
         let batch = own.clone().filter(|waiter| waiter.offer.class == Class::Batch).count() as u64;
         let bytes: u64 = held.iter().map(|waiter| waiter.offer.prompt_bytes).sum();
         let limits = self.limits.of(&offer.model);
-        let limit = if own.count() as u64 >= limits.capacity {
+        if own.count() as u64 >= limits.capacity {
             Some(QueueLimit::Model)
         } else if offer.class == Class::Batch && batch >= limits.batch_capacity() {
             Some(QueueLimit::BatchShare)
@@ -231,20 +278,26 @@ impl Naive {
             Some(QueueLimit::Bytes)
         } else {
             None
-        };
-        let (task, model) = (offer.task, offer.model.clone());
-        if let Some(limit) = limit {
-            self.actions.push(Action::Rejected { task, limit });
-            return;
         }
-        // Queued for a moment, to see where it would stand.
-        let since_ms = offer.waiting_since_ms;
-        let stage = Stage::Fresh;
-        self.tasks.push(Waiter { offer, stage, alone: false, avoid: Vec::new(), since_ms });
-        self.update_turns();
-        let position = self.place(&model, task);
-        self.find(task).unwrap().stage = Stage::Reserved { canceled: false };
-        self.actions.push(Action::Reserved { task, position });
+    }
+
+    /// Who makes room for `newcomer`, besides those in `gone`.
+    fn victim(&self, newcomer: &Offer, limit: QueueLimit, gone: &[TaskId]) -> Option<TaskId> {
+        let is_daemons = matches!(limit, QueueLimit::Daemon | QueueLimit::Bytes);
+        let oldest = |class: Class| {
+            let mut may_go: Vec<_> = self.tasks.iter().map(|it| (it.stage, &it.offer)).collect();
+            may_go.retain(|(stage, offer)| {
+                *stage == Stage::Fresh
+                    && offer.is_evictable
+                    && offer.class == class
+                    && (is_daemons || offer.model == newcomer.model)
+                    && !gone.contains(&offer.task)
+            });
+            may_go.into_iter().min_by_key(|(_, offer)| offer.sequence).map(|(_, offer)| offer.task)
+        };
+        let interactive = || oldest(Class::Interactive);
+        let is_interactive = newcomer.class == Class::Interactive;
+        oldest(Class::Batch).or_else(|| interactive().filter(|_| is_interactive))
     }
 
     fn place(&self, model: &ModelId, task: TaskId) -> u64 {
@@ -255,8 +308,32 @@ impl Naive {
         let Some(waiter) = self.find(task) else { return };
         let Stage::Reserved { canceled } = waiter.stage else { return };
         waiter.stage = Stage::Fresh;
+        let is_victim = |stage: Stage| matches!(stage, Stage::Evicting { by, .. } if by == task);
+        self.tasks.retain(|other| !is_victim(other.stage));
         if canceled {
             self.end(task, EndedBy::Cancel);
+        }
+    }
+
+    /// The newcomer is gone; its victims are back.
+    fn withdraw(&mut self, task: TaskId) {
+        if !self.find(task).is_some_and(|waiter| waiter.is_reserved()) {
+            return;
+        }
+        self.tasks.retain(|other| other.offer.task != task);
+        let mut back = self.tasks.clone();
+        let nth = |waiter: &Waiter| match waiter.stage {
+            Stage::Evicting { by, nth, .. } if by == task => Some(nth),
+            _ => None,
+        };
+        back.retain(|waiter| nth(waiter).is_some());
+        back.sort_by_key(nth);
+        for waiter in back {
+            self.find(waiter.offer.task).unwrap().stage = Stage::Fresh;
+            self.update_turns();
+            if matches!(waiter.stage, Stage::Evicting { canceled: true, .. }) {
+                self.end(waiter.offer.task, EndedBy::Cancel);
+            }
         }
     }
 
@@ -314,8 +391,7 @@ impl Naive {
         for waiter in tasks {
             let Offer { model, class, identity, .. } = &waiter.offer;
             let turns = self.turns.entry((model.clone(), *class)).or_default();
-            let counts = waiter.is_reserved() || waiter.stage == Stage::Fresh;
-            if counts && !turns.contains(identity) {
+            if waiter.holds_turn() && !turns.contains(identity) {
                 turns.push(identity.clone());
             }
             if waiter.is_queued() && !self.model_turns.contains(model) {
@@ -328,7 +404,7 @@ impl Naive {
                     waiter.offer.identity == *identity
                         && waiter.offer.model == *model
                         && waiter.offer.class == *class
-                        && (waiter.is_reserved() || waiter.stage == Stage::Fresh)
+                        && waiter.holds_turn()
                 })
             });
         }
@@ -341,7 +417,7 @@ impl Naive {
         for model in self.model_turns.clone() {
             let interactive = self.first_start(&model, Class::Interactive);
             let batch = self.first_start(&model, Class::Batch);
-            let weight = self.weight(&model);
+            let weight = self.weight(&model, &[]);
             let streak = self.streaks.entry(model.clone()).or_default();
             let before = *streak;
             let start = if interactive.is_some() && batch.is_some() {

@@ -232,6 +232,7 @@ fn batch_gets_every_second_start_once_its_oldest_task_waited_long() {
     assert_eq!(house.position(11), Some(3), "after three of interactive");
     house.at(1000);
     assert_eq!(house.position(11), Some(1), "its turn comes sooner");
+    assert_eq!(house.position(12), Some(5), "once 11 is gone the share is the smaller one again");
     // 11 is the only old one: with it gone, three of interactive go before each of batch again.
     check_starts(house, &[1, 11, 2, 3, 4, 12, 5, 6, 7, 13, 8]);
 }

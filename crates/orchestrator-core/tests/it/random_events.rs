@@ -1,8 +1,8 @@
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use orchestrator_core::{
-    Action, Class, Event, Identity, Lease, Limits, ModelId, ModelLimits, Next, Offer, Replica,
-    ReplicaId, Restored, Scheduler, Slots, TaskId,
+    Action, BACK_OFF_MS_MAX, Class, Event, Identity, Lease, Limits, ModelId, ModelLimits, Next,
+    Offer, Replica, ReplicaId, Restored, Scheduler, Slots, TaskId, WhenFull, Work,
 };
 use proptest::prelude::*;
 
@@ -90,11 +90,13 @@ fn op() -> impl Strategy<Value = Op> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let sizes = (1..9_u64, 0..101_u8, 1..16_u64, 1..40_u64, 0..4_u64);
-    (sizes, 1..4_u32, 1..40_u64).prop_map(
+    let when_full = prop_oneof![Just(WhenFull::Reject), Just(WhenFull::DropLru)];
+    (sizes, 1..4_u32, 1..40_u64, when_full).prop_map(
         |(
             (model_capacity, batch_share_percent, total_capacity, bytes_max, own),
             weight,
             wait_ms,
+            when_full,
         )| Limits {
             model_capacity,
             batch_share_percent,
@@ -102,6 +104,7 @@ fn limits() -> impl Strategy<Value = Limits> {
             bytes_max,
             interactive_weight: NonZeroU32::new(weight).unwrap(),
             batch_max_wait_ms: wait_ms,
+            when_full,
             models: BTreeMap::from([(
                 model("b"),
                 ModelLimits { capacity: own, batch_share_percent: 50 },
@@ -195,11 +198,46 @@ impl Maker {
             // What is found at start is older than every offer, and is told in any order.
             sequence: if is_old { 1000 - self.tasks } else { 1000 + self.tasks },
             prompt_bytes: sketch.bytes,
+            work: Work { prompt_tokens: Some(sketch.bytes), ..Work::default() },
+            is_evictable: sketch.bytes != 3,
             waiting_since_ms: self.now_ms.saturating_sub(if is_old { sketch.bytes * 5 } else { 0 }),
             deadline_ms: sketch.deadline_ms.map(|after_ms| self.now_ms + after_ms),
             queue_until_ms: sketch.wait_ms.map_or(u64::MAX, |after_ms| self.now_ms + after_ms),
         }
     }
+}
+
+/// Checks that back-offs are within their bounds; how long they are is tested elsewhere.
+fn forget_back_offs(actions: &mut [Action]) -> Result<(), TestCaseError> {
+    for action in actions {
+        if let Action::Rejected { retry_after_ms, .. } = action {
+            prop_assert!(
+                retry_after_ms.take().is_none_or(|ms| (1..=BACK_OFF_MS_MAX).contains(&ms))
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Checks that who is told to be ahead of a task is who stands before it in the order.
+fn check_ahead(
+    scheduler: &Scheduler,
+    naive: &Naive,
+    order: &[TaskId],
+    task: TaskId,
+) -> Result<(), TestCaseError> {
+    let mut expected: BTreeMap<(Class, Option<Identity>), u64> = BTreeMap::new();
+    for before in order.iter().take_while(|other| **other != task) {
+        let waiter = naive.tasks.iter().find(|waiter| waiter.offer.task == *before).unwrap();
+        let is_fresh = waiter.stage == Stage::Fresh;
+        let identity = is_fresh.then(|| waiter.offer.identity.clone());
+        *expected.entry((waiter.offer.class, identity)).or_default() += 1;
+    }
+    let told = scheduler.ahead(task).unwrap();
+    let told: BTreeMap<_, _> =
+        told.into_iter().map(|ahead| ((ahead.class, ahead.identity), ahead.tasks)).collect();
+    prop_assert_eq!(told, expected);
+    Ok(())
 }
 
 fn compare(scheduler: &Scheduler, naive: &Naive) -> Result<(), TestCaseError> {
@@ -209,8 +247,9 @@ fn compare(scheduler: &Scheduler, naive: &Naive) -> Result<(), TestCaseError> {
     for name in MODELS {
         let order = naive.order(&model(name));
         queued += order.len() as u64;
-        for (position, task) in (0..).zip(order) {
+        for (position, &task) in (0..).zip(&order) {
             prop_assert_eq!(scheduler.position(task), Some(position));
+            check_ahead(scheduler, naive, &order, task)?;
         }
         let of = |is: &dyn Fn(&crate::naive::Waiter) -> bool| {
             let own = naive.tasks.iter().filter(|it| it.offer.model == model(name));
@@ -236,7 +275,7 @@ fn compare(scheduler: &Scheduler, naive: &Naive) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    /// Verifies: ORCH-031, ORCH-041, ORCH-043, ORCH-044, ORCH-047, ORCH-053, ORCH-066
+    /// Verifies: ORCH-031, ORCH-041, ORCH-043, ORCH-044, ORCH-045, ORCH-047, ORCH-050, ORCH-053, ORCH-066
     #[test]
     fn the_scheduler_does_what_the_plain_rules_say(
         limits in limits(),
@@ -248,7 +287,8 @@ proptest! {
         for (op, later_ms) in ops {
             maker.now_ms += later_ms;
             for event in maker.events(op, &naive) {
-                let actions = scheduler.step(event.clone(), maker.now_ms);
+                let mut actions = scheduler.step(event.clone(), maker.now_ms);
+                forget_back_offs(&mut actions)?;
                 let expected = naive.step(event.clone(), maker.now_ms);
                 prop_assert_eq!(actions, expected, "{:?} at {}", event, maker.now_ms);
                 compare(&scheduler, &naive)?;

@@ -238,7 +238,7 @@ async fn the_first_check_that_fails_is_the_answer() {
     limit_rates(&house, RateLimits::default());
     // A refusal binds no key.
     let refusal = house.try_submit(keyed("k", capacity)).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 1000 }));
+    assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 1000, .. }));
     let other = house.try_submit(keyed("k", prompt("another"))).await.unwrap_err();
     assert!(matches!(other, Refusal::QueueFull { .. }), "{other}");
 }

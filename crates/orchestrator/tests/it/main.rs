@@ -15,6 +15,8 @@ mod erasure;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod evicting;
+#[cfg(test)]
 mod failover;
 #[cfg(test)]
 mod faults;

@@ -24,7 +24,7 @@ async fn a_full_queue_refuses_until_a_cancel_makes_room() {
     assert_eq!(house.position(second).await, Some(0));
     assert_eq!(house.position(third).await, Some(1));
     let refusal = house.try_submit(submission(prompt("fourth"))).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 77 }), "{refusal}");
+    assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 77, .. }), "{refusal}");
     let body = refusal.body("corr");
     assert_eq!((body.policy_label.as_deref(), body.retry_after_ms), (Some("reject"), Some(77)));
     house.orchestrator().cancel(second).await.unwrap();

@@ -1,0 +1,178 @@
+use std::collections::VecDeque;
+
+/// Attempts that are remembered of a model. The window is the sketch: means, medians and spreads are exact
+/// over it, and follow a change of speed within so many attempts.
+const WINDOW: usize = 64;
+
+/// Attempts from which something can be said of a model.
+const SAMPLES_MIN: usize = 3;
+
+/// How far past the longest known answer an attempt may be and still be about to end, as a factor.
+const OVERDUE: f64 = 1.25;
+
+/// What a completed attempt took. Both times together are all the time that it held its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceSample {
+    pub prompt_tokens: u64,
+    /// From the dispatch to the first token.
+    pub prefill_ms: u64,
+    pub answer_tokens: u64,
+    /// From the first token to the end.
+    pub decode_ms: u64,
+}
+
+/// How much work a task is, as far as it is known before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Work {
+    pub prompt_tokens: Option<u64>,
+    /// Tokens that the client expects of the answer.
+    pub expected_tokens: Option<u64>,
+    /// Most tokens of the answer. Bounds what is expected, and is never taken for it.
+    pub answer_tokens_max: Option<u64>,
+}
+
+/// What the last attempts of a model took.
+#[derive(Debug, Clone)]
+pub(crate) struct ServiceTimes {
+    samples: VecDeque<ServiceSample>,
+    pub(crate) measured_at_ms: u64,
+}
+
+/// What the times of a model come to; read from it, as often as somebody asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Speed {
+    prefill: Line,
+    decode: Line,
+    /// Ascending.
+    answers: Vec<f64>,
+    /// Standard deviation of the whole time of an attempt, in milliseconds.
+    pub(crate) deviation_ms: f64,
+}
+
+/// A straight line through measured points, with which nothing is ever negative.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    start: f64,
+    slope: f64,
+    mean_x: f64,
+}
+
+impl ServiceTimes {
+    pub(crate) fn new() -> Self {
+        Self { samples: VecDeque::new(), measured_at_ms: 0 }
+    }
+
+    pub(crate) fn add(&mut self, sample: ServiceSample, now_ms: u64) {
+        if self.samples.len() == WINDOW {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+        self.measured_at_ms = now_ms;
+    }
+
+    /// `None` while too few attempts were measured.
+    pub(crate) fn speed(&self) -> Option<Speed> {
+        if self.samples.len() < SAMPLES_MIN {
+            return None;
+        }
+        let samples = || self.samples.iter();
+        let prefill = samples().map(|one| (float(one.prompt_tokens), float(one.prefill_ms)));
+        let decode = samples().map(|one| (float(one.answer_tokens), float(one.decode_ms)));
+        let totals = samples().map(|one| float(one.prefill_ms) + float(one.decode_ms));
+        let mut answers: Vec<f64> = samples().map(|one| float(one.answer_tokens)).collect();
+        answers.sort_by(f64::total_cmp);
+        Some(Speed {
+            prefill: Line::through(prefill),
+            decode: Line::through(decode),
+            answers,
+            deviation_ms: deviation(totals),
+        })
+    }
+}
+
+impl Speed {
+    /// Attempts that it was measured of.
+    pub(crate) fn samples(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// From the dispatch to the first token.
+    pub(crate) fn prefill_ms(&self, prompt_tokens: Option<f64>) -> f64 {
+        self.prefill.at(prompt_tokens.unwrap_or(self.prefill.mean_x))
+    }
+
+    pub(crate) fn decode_ms(&self, answer_tokens: f64) -> f64 {
+        self.decode.at(answer_tokens)
+    }
+
+    /// Tokens of the answer that is as long as one half of them at least: what `work` expects, or the median.
+    pub(crate) fn median_answer(&self, work: &Work) -> f64 {
+        let median = self.answers[self.answers.len() / 2];
+        let expected = work.expected_tokens.map_or(median, float);
+        expected.min(work.answer_tokens_max.map_or(f64::INFINITY, float))
+    }
+
+    /// Mean tokens of answers none of which is longer than `answer_max`.
+    pub(crate) fn mean_answer(&self, answer_max: Option<f64>) -> f64 {
+        let answer_max = answer_max.unwrap_or(f64::INFINITY);
+        let sum: f64 = self.answers.iter().map(|answer| answer.min(answer_max)).sum();
+        sum / float(self.answers.len() as u64)
+    }
+
+    /// How long a task that began `elapsed_ms` ago will go on: as long as those of its kind that were not
+    /// shorter. One that is overdue by far may go on as long again.
+    pub(crate) fn remaining_ms(&self, work: &Work, elapsed_ms: f64) -> f64 {
+        let prefill_ms = self.prefill_ms(work.prompt_tokens.map(float));
+        let answer_max = work.answer_tokens_max.map_or(f64::INFINITY, float);
+        let whole_ms = |answer: f64| prefill_ms + self.decode_ms(answer.min(answer_max));
+        let expected = work.expected_tokens.map(|tokens| vec![float(tokens)]);
+        let answers = expected.as_ref().unwrap_or(&self.answers);
+        let longer = || answers.iter().map(|one| whole_ms(*one)).filter(|ms| *ms > elapsed_ms);
+        let count = longer().count();
+        if count > 0 {
+            return longer().sum::<f64>() / float(count as u64) - elapsed_ms;
+        }
+        let longest_ms = answers.last().map_or(0.0, |longest| whole_ms(*longest));
+        if elapsed_ms <= longest_ms * OVERDUE {
+            return 0.0;
+        }
+        prefill_ms + self.decode_ms(self.mean_answer(Some(answer_max)))
+    }
+}
+
+impl Line {
+    /// By least squares; through the mean alone where the points tell no slope, or a negative one.
+    fn through(points: impl Iterator<Item = (f64, f64)> + Clone) -> Self {
+        let count = float(points.clone().count() as u64);
+        let mean_x = points.clone().map(|(x, _)| x).sum::<f64>() / count;
+        let mean_y = points.clone().map(|(_, y)| y).sum::<f64>() / count;
+        let spread: f64 = points.clone().map(|(x, _)| (x - mean_x).powi(2)).sum();
+        let together: f64 = points.map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
+        let slope = if spread > 0.0 { together / spread } else { 0.0 };
+        let start = mean_y - slope * mean_x;
+        if spread > 0.0 && slope >= 0.0 && start >= 0.0 {
+            return Self { start, slope, mean_x };
+        }
+        // All points at one place, or a line that would go below zero: in proportion, as work is.
+        if mean_x > 0.0 && slope >= 0.0 {
+            return Self { start: 0.0, slope: mean_y / mean_x, mean_x };
+        }
+        Self { start: mean_y, slope: 0.0, mean_x }
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        self.start + self.slope * x
+    }
+}
+
+fn deviation(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let count = float(values.clone().count() as u64);
+    let mean = values.clone().sum::<f64>() / count;
+    let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+    (squares / (count - 1.0).max(1.0)).sqrt()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
+pub(crate) fn float(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,204 @@
+use std::collections::BTreeMap;
+
+use orchestrator_core::{Class, Event, Offer, ServiceSample, Work};
+use proptest::prelude::*;
+
+use crate::{
+    house::{House, batch, by, id, model, offer},
+    shop::{Shop, constant},
+};
+
+/// Runs some tasks, so that there is something to go by.
+fn warm(slots: u32, script: impl Fn(u64) -> ServiceSample + 'static) -> Shop {
+    let mut shop = Shop::new(slots, script);
+    for number in 1..=20 {
+        shop.admit(offer(number));
+    }
+    shop.run_to_the_end();
+    shop
+}
+
+/// Share by which a prediction was off, of what really came.
+fn off(predicted_ms: u64, real_ms: u64) -> f64 {
+    let (predicted, real) = (f64::from(u32::try_from(predicted_ms).unwrap()), real_ms.max(1));
+    (predicted - f64::from(u32::try_from(real).unwrap())).abs()
+        / f64::from(u32::try_from(real).unwrap())
+}
+
+/// Verifies: ORCH-021, ORCH-048
+#[test]
+fn nothing_is_predicted_before_it_was_measured_or_while_nothing_serves_the_model() {
+    let mut house = House::new();
+    house.admit(offer(1));
+    let sample = constant((10, 1), (10, 10))(0);
+    for _ in 0..3 {
+        assert_eq!(house.scheduler.forecast(id(1), 0), None);
+        house.step(Event::Measured { model: model("m"), sample });
+    }
+    assert_eq!(house.scheduler.forecast(id(1), 0), None, "nothing serves it");
+    house.serve("pool.0", &["m"], 1);
+    house.admit(offer(2));
+    let forecast = house.scheduler.forecast(id(2), 0).unwrap();
+    assert_eq!((forecast.start_ms, forecast.samples, forecast.slots), (110, 3, 1));
+    house.serve("pool.0", &["m"], 0);
+    assert_eq!(house.scheduler.forecast(id(2), 0), None);
+    // Times of one model say nothing about another.
+    house.serve("pool.0", &["m", "other"], 1);
+    house.admit(Offer { model: model("other"), ..offer(3) });
+    assert_eq!(house.scheduler.forecast(id(3), 0), None);
+}
+
+/// Verifies: ORCH-048
+#[test]
+fn prefill_and_decode_are_told_apart() {
+    // A prompt token takes 2 ms, one of the answer 30; a start costs 40.
+    let mut house = House::new();
+    for (prompt, answer) in [(10, 5), (200, 50), (1000, 20), (50, 10), (400, 30)] {
+        let sample = ServiceSample {
+            prompt_tokens: prompt,
+            prefill_ms: 40 + 2 * prompt,
+            answer_tokens: answer,
+            decode_ms: 30 * answer,
+        };
+        house.step(Event::Measured { model: model("m"), sample });
+    }
+    house.serve("pool.0", &["m"], 1);
+    let told = |work: Work| {
+        let forecast = house.scheduler.foresee(&Offer { work, ..offer(1) }, 0).unwrap();
+        (forecast.start_ms, forecast.prefill_ms, forecast.decode_ms)
+    };
+    let prompt = Work { prompt_tokens: Some(500), ..Work::default() };
+    assert_eq!(told(prompt), (0, 1040, 600), "the middle answer has 20 tokens");
+    let expected = Work { expected_tokens: Some(100), ..prompt };
+    assert_eq!(told(expected), (0, 1040, 3000));
+    let bounded = Work { answer_tokens_max: Some(7), ..prompt };
+    assert_eq!(told(bounded), (0, 1040, 210));
+    let roomy = Work { answer_tokens_max: Some(100_000), ..prompt };
+    assert_eq!(told(roomy), (0, 1040, 600), "what an answer may have is not what it has");
+}
+
+/// Verifies: ORCH-048
+#[test]
+fn what_runs_already_is_done_sooner_the_longer_it_has_run() {
+    let mut shop = warm(1, constant((100, 1), (10, 90)));
+    shop.admit(offer(101));
+    shop.admit(offer(102));
+    let began_ms = shop.house.now_ms;
+    for after_ms in [0, 250, 999] {
+        shop.run_until(began_ms + after_ms);
+        assert_eq!(shop.forecast(102).unwrap().start_ms, 1000 - after_ms);
+    }
+    assert_eq!(shop.forecast(101), None, "it runs");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Verifies: ORCH-048
+    #[test]
+    fn at_depth_50_an_engine_of_constant_rate_is_foreseen_within_20_percent(
+        slots in 1..7_u32,
+        prompt in (1..500_u64, 1..5_u64),
+        answer in (1..400_u64, 1..60_u64),
+        identities in 1..6_u64,
+        batches in 0..25_u64,
+        into_it_ms in 0..2000_u64,
+    ) {
+        let mut shop = warm(slots, constant(prompt, answer));
+        // Long enough that nobody is taken to come.
+        shop.run_until(shop.house.now_ms + 60_000);
+        for number in 101..=150 + u64::from(slots) {
+            let who = format!("i{}", number % identities);
+            let class = if number % 50 < batches { Class::Batch } else { Class::Interactive };
+            shop.admit(Offer { class, ..by(&who, number) });
+        }
+        shop.run_until(shop.house.now_ms + into_it_ms);
+        // No clients but those that are there.
+        let now_ms = shop.house.now_ms;
+        let is_interactive = |number: u64| number % 50 >= batches;
+        let told: BTreeMap<u64, _> = (101..=150 + u64::from(slots))
+            .filter(|number| shop.house.position(*number).is_some())
+            .filter(|number| is_interactive(*number))
+            .map(|number| (number, (shop.house.position(number).unwrap(), shop.forecast(number).unwrap())))
+            .collect();
+        shop.run_to_the_end();
+        for (number, (position, forecast)) in told {
+            let real_ms = shop.started[&number] - now_ms;
+            // Where few are ahead, one whole task more or less is a large share.
+            if position >= 30 {
+                prop_assert!(off(forecast.start_ms, real_ms) <= 0.2, "{number}: {forecast:?}, came {real_ms}");
+            }
+            prop_assert!(forecast.start_ms_earliest <= forecast.start_ms);
+            prop_assert!(forecast.start_ms <= forecast.start_ms_latest);
+        }
+    }
+}
+
+/// Verifies: ORCH-048
+#[test]
+fn batch_is_foreseen_with_the_interactive_tasks_that_keep_coming() {
+    let mut shop = Shop::new(1, constant((10, 1), (10, 9)));
+    for number in 1..=5 {
+        shop.admit(offer(number));
+    }
+    shop.run_until(9_000);
+    shop.admit(offer(6));
+    shop.admit(batch(7));
+    assert_eq!(shop.forecast(7), None, "who comes is not known yet");
+    shop.run_to_the_end();
+    // 100 ms each, five a second: half of the time is taken.
+    let mut number = 1000;
+    let mut interactive = |shop: &mut Shop| {
+        shop.run_until(shop.house.now_ms + 200);
+        number += 1;
+        shop.admit(offer(number));
+    };
+    for _ in 0..300 {
+        interactive(&mut shop);
+    }
+    for number in 500_000..500_051 {
+        shop.admit(batch(number));
+    }
+    let began_ms = shop.house.now_ms;
+    let forecast = shop.forecast(500_050).unwrap();
+    while !shop.started.contains_key(&500_050) {
+        interactive(&mut shop);
+    }
+    let real_ms = shop.started[&500_050] - began_ms;
+    assert!(real_ms > 9_000, "without the others it would be 5 seconds");
+    assert!(off(forecast.start_ms, real_ms) <= 0.2, "{forecast:?}, came {real_ms}");
+}
+
+/// Verifies: ORCH-048
+#[test]
+fn four_of_five_start_within_their_interval() {
+    // Answers between 1 and 400 tokens, any length as likely.
+    let length = |number: u64| {
+        let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((mixed >> 33) ^ (mixed >> 17)) % 400 + 1
+    };
+    let mut shop = Shop::new(2, move |number| ServiceSample {
+        prompt_tokens: 100,
+        prefill_ms: 50,
+        answer_tokens: length(number),
+        decode_ms: 10 * length(number),
+    });
+    let mut told = BTreeMap::new();
+    for number in 1..=2000 {
+        shop.admit(offer(number));
+        if let Some(forecast) = shop.forecast(number) {
+            told.insert(number, (shop.house.now_ms, forecast));
+        }
+        // A little faster than they are done, so that the queue has every depth.
+        shop.run_until(shop.house.now_ms + 1000);
+    }
+    shop.run_to_the_end();
+    told.retain(|_, (_, forecast)| forecast.start_ms > 0);
+    let is_within = |(number, (at_ms, forecast)): &(&u64, &(u64, orchestrator_core::Forecast))| {
+        let real_ms = shop.started[*number] - at_ms;
+        (forecast.start_ms_earliest..=forecast.start_ms_latest).contains(&real_ms)
+    };
+    let within = told.iter().filter(is_within).count();
+    assert!(told.len() > 300, "{} waited", told.len());
+    let percent = within * 100 / told.len();
+    assert!((70..=99).contains(&percent), "{percent} %");
+}
