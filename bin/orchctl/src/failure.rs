@@ -47,6 +47,45 @@ pub(crate) enum Failure {
     /// `doctor` said what they are.
     #[error("there are {findings} findings")]
     Findings { findings: usize },
+    /// The daemon was lost while it did something long for us.
+    #[error(
+        "lost sight of operation {operation_id}, which goes on; say the same again to wait for it"
+    )]
+    LostOperation {
+        operation_id: String,
+        #[source]
+        source: ClientError,
+    },
+    #[error("{what} failed: {}", body.message)]
+    OperationFailed { what: String, body: Box<ReportedError> },
+    #[error("{what} was canceled by somebody else; say the same again to go on")]
+    OperationCanceled { what: String },
+    /// An operation that succeeded must tell the model.
+    #[error("operation {operation_id} succeeded and names no model; see `orchctl models ls`")]
+    NoModel { operation_id: String },
+    #[error("{model} is in use by {users}; wait for its users, or retire it with --force")]
+    ModelInUse { model: String, users: String, refusal: ClientError },
+    #[error(
+        "{model} is out of service: {reason}; get the right bytes back and verify it again, or remove it"
+    )]
+    NotVerified { model: String, reason: String },
+    #[error(
+        "cannot find the model file `{path}`; give a path, or a reference such as file:/models/m.gguf"
+    )]
+    ModelFile {
+        path: String,
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Ctrl-C, and the daemon has stopped.
+    #[error("canceled")]
+    Stopped,
+    /// Ctrl-C, but it was done already.
+    #[error("it was done already when it was to be canceled")]
+    StoppedTooLate,
+    /// Ctrl-C twice.
+    #[error("left; the daemon may go on with operation {operation_id}")]
+    LeftOperation { operation_id: String },
     #[error("interrupted")]
     Interrupted,
     /// Whoever read the output went away.
@@ -62,13 +101,22 @@ impl Failure {
     fn exit_code(&self) -> u8 {
         match self {
             Self::OutputClosed => 0,
-            Self::TaskFailed { .. } | Self::TaskCanceled { .. } | Self::Findings { .. } => 1,
+            Self::TaskFailed { .. }
+            | Self::TaskCanceled { .. }
+            | Self::OperationFailed { .. }
+            | Self::OperationCanceled { .. }
+            | Self::NotVerified { .. }
+            | Self::Findings { .. } => 1,
             Self::TokenFile { .. }
             | Self::Prompt(_)
             | Self::Request(_)
             | Self::NoSuchTask { .. }
+            | Self::ModelFile { .. }
             | Self::ManyTasks { .. } => 2,
-            Self::Client(error) | Self::LostSight { source: error, .. } => match error {
+            Self::Client(error)
+            | Self::LostSight { source: error, .. }
+            | Self::LostOperation { source: error, .. }
+            | Self::ModelInUse { refusal: error, .. } => match error {
                 ClientError::Address { .. }
                 | ClientError::Token
                 | ClientError::IdempotencyKey { .. } => 2,
@@ -79,8 +127,11 @@ impl Failure {
                 | ClientError::TooLong { .. }
                 | ClientError::Stream { .. } => 5,
             },
-            Self::Output(_) | Self::Signals(_) | Self::ManPages { .. } => 5,
-            Self::Interrupted => 130,
+            Self::Output(_) | Self::Signals(_) | Self::ManPages { .. } | Self::NoModel { .. } => 5,
+            Self::Stopped
+            | Self::StoppedTooLate
+            | Self::LeftOperation { .. }
+            | Self::Interrupted => 130,
         }
     }
 
@@ -98,8 +149,11 @@ impl Failure {
 
     fn body(&self) -> Option<&ReportedError> {
         match self {
-            Self::TaskFailed { body, .. } => Some(body),
-            Self::Client(error) | Self::LostSight { source: error, .. } => error.body(),
+            Self::TaskFailed { body, .. } | Self::OperationFailed { body, .. } => Some(body),
+            Self::Client(error)
+            | Self::LostSight { source: error, .. }
+            | Self::LostOperation { source: error, .. }
+            | Self::ModelInUse { refusal: error, .. } => error.body(),
             _ => None,
         }
     }

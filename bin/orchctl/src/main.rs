@@ -4,6 +4,7 @@ mod answer;
 mod cli;
 mod commands;
 mod failure;
+mod operation_bar;
 mod output;
 mod progress_note;
 mod table;
@@ -65,6 +66,7 @@ async fn perform(cli: Cli) -> Result<(), Failure> {
             commands::events(&client, &task, after, &mut output).await
         }
         Command::Cancel { task } => commands::cancel(&client, &task, &mut output).await,
+        Command::Models { command } => commands::models(&client, command, &mut output).await,
         Command::Status => commands::status(&client, &mut output).await,
         Command::Why { task } => commands::why(&client, &task, &mut output).await,
         Command::Doctor { data_dir } => {

@@ -11,6 +11,8 @@ mod explaining;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod models;
+#[cfg(test)]
 mod papers;
 #[cfg(test)]
 mod program;
