@@ -296,7 +296,7 @@ async fn a_bound_below_what_waits_drops_nothing_and_lets_nothing_in() {
     };
     house.orchestrator().set_options(bounded(2));
     let refusal = house.try_submit(submission(prompt("late"))).await.unwrap_err();
-    assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 77 }), "{refusal}");
+    assert!(matches!(refusal, Refusal::QueueFull { retry_after_ms: 77, .. }), "{refusal}");
     assert_eq!(house.position(tasks[5]).await, Some(4));
     let held = (house.subscribe(tasks[1], 0).await, house.subscribe(tasks[2], 0).await);
     let third = house.orchestrator().subscribe(tasks[3], 0).await;
