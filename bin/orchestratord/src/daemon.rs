@@ -3,13 +3,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use adapter_host::AdapterHost;
 use anyhow::{Context as _, bail};
 use catalog_core::{Catalog, CatalogLimits};
-use config_schema::{Config, Pool, TokenSync};
+use config_schema::{Config, TokenSync};
 use event_log::{LogOptions, SegmentLog};
-use http_edge::{EdgeCounters, EdgeLimits, EdgeOptions};
+use http_edge::{EdgeControl, EdgeCounters, EdgeLimits, EdgeOptions};
 use model_provisioner::WallClock;
 use narration::{Fact, human};
 use operations::{Operations, OperationsOptions};
-use orchestrator::{Clock as _, Options, Orchestrator, Parts, PoolState, Retention};
+use orchestrator::{Clock as _, Options, Orchestrator, Parts, Retention};
 use orchestrator_core::{Limits, WhenFull};
 use orchestrator_metrics::DaemonMetrics;
 use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
@@ -24,15 +24,19 @@ use crate::{
     catalog_parts::CatalogParts,
     catalog_work::{ModelDelete, ModelFetch, ModelVerify},
     cli::Cli,
+    current::Current,
     descriptors,
-    embedded_pool::{EmbeddedPool, Workshop},
+    embedded_pool::Workshop,
     entrance::Entrance,
     environment::Environment,
     event_stream::Pace,
     hangup::Hangup,
     logging::Logging,
     models::Models,
-    openai_pool, provisioning, routes,
+    pools::{Pools, Setup},
+    provisioning,
+    reload::Reload,
+    routes,
     scrape::Scrape,
     service_manager::ServiceManager,
     signals::Signals,
@@ -53,11 +57,11 @@ pub(crate) async fn run(
     environment: &Environment,
     config: Config,
     logging: &Logging,
+    mut hangup: Hangup,
 ) -> anyhow::Result<()> {
     let manager = Arc::new(ServiceManager::find(environment)?);
     let entrance = Entrance::open(&config)?;
     let mut signals = Signals::new()?;
-    let mut hangup = Hangup::new()?;
     descriptors::raise(config.server.connections_max);
     let data_dir = environment.data_dir(&config)?;
     let _lock = DataDir::lock(&data_dir).context("cannot use the data directory")?;
@@ -123,14 +127,15 @@ pub(crate) async fn run(
     let workshop = Arc::new(Workshop {
         orchestrator: Arc::clone(&orchestrator),
         host,
-        models,
+        models: Arc::clone(&models),
         catalog,
         metrics: Arc::clone(&metrics),
-        provisioner,
+        provisioner: provisioner.clone(),
         now_ms,
     });
-    let mut background = JoinSet::new(); // dropping it ends what brings pools up
-    open_pools(&config, &workshop, &url, &mut background)?;
+    let mut pools = Pools::new(workshop, url.clone());
+    pools.become_as(Setup::all(&config)?, Duration::ZERO);
+    let mut background = JoinSet::new(); // dropping it ends what is done beside
     // Only now, as a deletion that goes on has to see which pools use the model.
     let operations = Arc::new(
         start_operations(&config, store, &parts).await.context("cannot take over operations")?,
@@ -139,14 +144,14 @@ pub(crate) async fn run(
 
     let stop = CancellationToken::new();
     let counters = Arc::new(EdgeCounters::default());
+    let control = EdgeControl::default();
+    let pace = Current::new(Pace::of(&config));
+    let abilities = Current::new(Abilities::of(&config));
     let state = AppState {
         orchestrator: Arc::clone(&orchestrator),
         catalog: parts,
         operations,
-        pace: Pace {
-            heartbeat: Duration::from_millis(config.stream.heartbeat_ms),
-            metrics: Duration::from_millis(config.stream.metrics_interval_ms),
-        },
+        pace: pace.clone(),
         scrape: Arc::new(Scrape {
             metrics,
             edge: Arc::clone(&counters),
@@ -154,7 +159,7 @@ pub(crate) async fn run(
             store: data_dir.join("store.sqlite"),
         }),
         profile: config.profile.name(),
-        abilities: Arc::new(Abilities::of(&config)),
+        abilities: abilities.clone(),
         admissions: TaskTracker::new(),
     };
     let edge = EdgeOptions {
@@ -163,6 +168,7 @@ pub(crate) async fn run(
         allowed_origins: config.cors.allowed_origins.clone(),
         tls: entrance.tls.clone(),
         counters,
+        control: control.clone(),
         ..EdgeOptions::new(entrance.gate.clone())
     };
     announce(&format!("orchestratord listens on {url}"));
@@ -178,14 +184,30 @@ pub(crate) async fn run(
     let serving = http_edge::serve(listener, routes::router(state), edge, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = orchestrator.failed();
+    let mut reload = Reload {
+        cli,
+        environment,
+        logging,
+        entrance: &entrance,
+        manager: &manager,
+        orchestrator: Arc::clone(&orchestrator),
+        models,
+        provisioner,
+        edge: control,
+        pace,
+        abilities,
+        pools,
+        config,
+    };
     tokio::select! {
         _drained = &mut serving => {}
-        never = hangup.reload(cli, environment, &entrance, &manager, &config, logging) => match never {},
+        never = hangup.answer(&mut reload) => match never {},
         () = signals.next() => {
-            let deadline_ms = config.server.drain_deadline_ms;
+            reload.pools.stop_loading();
+            let deadline_ms = reload.config.server.drain_deadline_ms;
             let human = human(&Fact::Draining { deadline_ms });
             tracing::info!(event = "stopping", deadline_ms, human);
-            let drain = Duration::from_millis(config.server.drain_deadline_ms);
+            let drain = Duration::from_millis(deadline_ms);
             manager.stopping(drain);
             let ending = async {
                 orchestrator.shut_down(drain).await;
@@ -228,34 +250,8 @@ async fn start_operations(
     .await
 }
 
-fn open_pools(
-    config: &Config,
-    workshop: &Arc<Workshop>,
-    url: &str,
-    background: &mut JoinSet<()>,
-) -> anyhow::Result<()> {
-    for (id, pool) in &config.pools {
-        match pool {
-            Pool::Candle(candle) => {
-                let pool = EmbeddedPool::new(id, candle, config)?;
-                let facts = pool.facts(PoolState::Provisioning, &workshop.models);
-                workshop.orchestrator.put_pool(facts);
-                let (workshop, url) = (Arc::clone(workshop), url.to_owned());
-                background.spawn(async move {
-                    workshop.bring_up(pool, |model| announce(&how_to_try(&url, model))).await;
-                });
-            }
-            Pool::OpenAi(openai) => {
-                let (attached, facts) =
-                    openai_pool::attached(id, openai, config.scheduling.idle_ms)?;
-                workshop.orchestrator.attach(attached, facts);
-            }
-        }
-    }
-    Ok(())
-}
-
-fn options(config: &Config) -> Options {
+/// Limits and times of the orchestrator.
+pub(crate) fn options(config: &Config) -> Options {
     let (queue, scheduling, stream) = (&config.queue, &config.scheduling, &config.stream);
     Options {
         queue: Limits {
@@ -312,7 +308,8 @@ fn rate_limits(limits: &config_schema::RateLimits) -> orchestrator::RateLimits {
     }
 }
 
-fn limits(config: &Config) -> EdgeLimits {
+/// What the server bears.
+pub(crate) fn limits(config: &Config) -> EdgeLimits {
     let server = &config.server;
     EdgeLimits {
         body_max_bytes: server.body_max_bytes,
@@ -325,12 +322,4 @@ fn limits(config: &Config) -> EdgeLimits {
         http2_streams_max: server.http2_streams_max,
         drain_deadline_ms: EDGE_DRAIN_MS,
     }
-}
-
-fn how_to_try(url: &str, model: &str) -> String {
-    format!(
-        "model {model} is ready; try it:\n  curl {url}/v1/chat/completions -H 'Content-Type: \
-         application/json' \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \
-         \"content\": \"Name three colors.\"}}]}}'"
-    )
 }

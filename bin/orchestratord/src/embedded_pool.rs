@@ -23,6 +23,7 @@ use crate::{
 const RETRY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(300));
 
 /// A pool whose engine computes in this process.
+#[derive(Clone)]
 pub(crate) struct EmbeddedPool {
     pub(crate) replica: ReplicaKey,
     pub(crate) model_name: String,
@@ -78,6 +79,19 @@ impl EmbeddedPool {
         }
     }
 }
+
+/// Whether one may go on in place of the other: names and limits of requests are not the engine's.
+impl PartialEq for EmbeddedPool {
+    fn eq(&self, other: &Self) -> bool {
+        let engine = |pool: &Self| (pool.pool.threads, pool.pool.ctx, pool.model.ctx_max);
+        self.model_name == other.model_name
+            && self.model.source == other.model.source
+            && self.model.sha256 == other.model.sha256
+            && engine(self) == engine(other)
+    }
+}
+
+impl Eq for EmbeddedPool {}
 
 /// What an embedded pool is brought up with.
 pub(crate) struct Workshop {

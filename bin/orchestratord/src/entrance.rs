@@ -48,11 +48,7 @@ impl Entrance {
     /// # Errors
     /// What is wrong, with the key.
     pub(crate) fn reload(&self, config: &Config) -> anyhow::Result<()> {
-        let is_tls = config.tls.cert.is_some();
-        anyhow::ensure!(
-            is_tls == self.tls.is_some(),
-            "tls: whether TLS is spoken changes with a restart only"
-        );
+        self.keeps_tls(config).context("tls")?;
         // Checked before anything is replaced.
         let tokens = tokens::reread(&config.auth, &self.gate)?;
         with_tls_files(&config.tls, |files| match &self.tls {
@@ -62,6 +58,19 @@ impl Entrance {
         if let Some(tokens) = tokens {
             self.gate.replace_tokens(tokens).context("auth")?;
         }
+        Ok(())
+    }
+
+    /// Whether TLS is spoken or not, as it was at the start.
+    ///
+    /// # Errors
+    /// It is not so.
+    pub(crate) fn keeps_tls(&self, config: &Config) -> anyhow::Result<()> {
+        let is_tls = config.tls.cert.is_some();
+        anyhow::ensure!(
+            is_tls == self.tls.is_some(),
+            "whether TLS is spoken changes with a restart only"
+        );
         Ok(())
     }
 

@@ -24,6 +24,15 @@ pub(crate) struct Pace {
     pub(crate) metrics: Duration,
 }
 
+impl Pace {
+    pub(crate) fn of(config: &config_schema::Config) -> Self {
+        Self {
+            heartbeat: Duration::from_millis(config.stream.heartbeat_ms),
+            metrics: Duration::from_millis(config.stream.metrics_interval_ms),
+        }
+    }
+}
+
 /// A task's events as the body of an answer. Dropping it is a disconnect.
 pub(crate) struct EventStream {
     subscription: Subscription,

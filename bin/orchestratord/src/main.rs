@@ -11,6 +11,7 @@ mod catalog_view;
 mod catalog_work;
 mod cli;
 mod config_command;
+mod current;
 mod daemon;
 mod descriptors;
 mod embedded_pool;
@@ -25,10 +26,12 @@ mod models;
 mod openai_pool;
 mod openapi;
 mod page;
+mod pools;
 mod preflight;
 mod progress_line;
 mod provisioning;
 mod query;
+mod reload;
 mod routes;
 mod scrape;
 mod service_manager;
@@ -95,13 +98,17 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn serve(cli: &Cli) -> anyhow::Result<()> {
-    let environment = Environment::read();
-    let config = environment.load(cli)?.config;
-    let logging = logging::start(&config.log);
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_former| anyhow::anyhow!("another TLS provider is installed already"))?;
     // Sockets, runs and subscribers live on one thread: a token crosses none on its way.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(daemon::run(cli, &environment, config, &logging))
+    runtime.block_on(async {
+        // First of all, as without a handler the signal ends the process.
+        let hangup = hangup::Hangup::new()?;
+        let environment = Environment::read();
+        let config = environment.load(cli)?.config;
+        let logging = logging::start(&config.log);
+        daemon::run(cli, &environment, config, &logging, hangup).await
+    })
 }

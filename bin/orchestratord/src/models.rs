@@ -156,6 +156,21 @@ impl Models {
         }
     }
 
+    /// Says that a pool before another server is there, which has not told its models yet.
+    pub(crate) fn await_pool(&self, pool_id: &str) {
+        self.unheard.lock().expect("no holder panics").insert(pool_id.to_owned());
+    }
+
+    /// Says that a pool is gone: its models are waited for no more.
+    pub(crate) fn forget_pool(&self, pool_id: &str) {
+        self.unheard.lock().expect("no holder panics").remove(pool_id);
+    }
+
+    /// Frees a model's tokenizer and template.
+    pub(crate) fn forget_prompts(&self, model_id: &str) {
+        self.prompts.write().expect("no holder panics").remove(model_id);
+    }
+
     /// Makes a model's own tokenizer and template available.
     pub(crate) fn put_prompts(&self, model_id: &str, prompts: Arc<PromptModel>) {
         self.prompts.write().expect("no holder panics").insert(model_id.to_owned(), prompts);
@@ -381,6 +396,7 @@ impl ModelDirectory for Models {
 
     async fn attach(&self, pool_id: &str, models: &[EngineModel]) -> Vec<PoolModel> {
         let mut attached = Vec::new();
+        let mut is_news = false;
         for model in models {
             let ctx_max = model.ctx_max.map(u64::from);
             let entry = match Entry::remote(pool_id, &model.name, ctx_max, (self.now_ms)()) {
@@ -394,6 +410,7 @@ impl ModelDirectory for Models {
             // A name that an alias cannot be, or that is taken, is reached by its id.
             let alias: Vec<Alias> = model.name.parse().into_iter().collect();
             let is_known = self.catalog.get(&id).is_some_and(|known| known.ctx_max == ctx_max);
+            is_news |= !is_known;
             if !is_known
                 && let Err(error) = self.catalog.register(entry, &alias, TakenAlias::Keep).await
             {
@@ -405,6 +422,9 @@ impl ModelDirectory for Models {
                 engine_name: model.name.as_str().into(),
                 ctx_max: model.ctx_max,
             });
+        }
+        if is_news {
+            self.give_free_names().await;
         }
         // Only now: until its names stand in the catalog, a name that is not known may be one of them.
         self.unheard.lock().expect("no holder panics").remove(pool_id);

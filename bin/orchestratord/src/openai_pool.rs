@@ -9,24 +9,29 @@ use orchestrator::{AttachedPool, PoolFacts, PoolState};
 /// Longest wait for a connection to an attached engine.
 const CONNECT_TIMEOUT_MS: u64 = 5000;
 
+/// The key that the engine asks for, if it does.
+///
+/// # Errors
+/// Its file cannot be read.
+pub(crate) fn read_key(pool_id: &str, pool: &OpenAiPool) -> anyhow::Result<Option<String>> {
+    let Some(path) = &pool.key_file else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("pools.{pool_id}.key_file: cannot read {path}"))?;
+    crate::logging::masker().register(text.trim());
+    Ok(Some(text.trim().to_owned()))
+}
+
 /// An attached engine as the configuration describes it, and what is known of it before it was asked.
 ///
 /// # Errors
-/// The key cannot be read, or the address is none.
+/// The address is none.
 pub(crate) fn attached(
-    pool_id: &str,
+    replica: &ReplicaKey,
     pool: &OpenAiPool,
+    key: Option<&str>,
     idle_ms: u64,
 ) -> anyhow::Result<(AttachedPool, PoolFacts)> {
-    let api_key = match &pool.key_file {
-        None => None,
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("pools.{pool_id}.key_file: cannot read {path}"))?;
-            crate::logging::masker().register(text.trim());
-            Some(ApiKey::new(text.trim()))
-        }
-    };
+    let api_key = key.map(ApiKey::new);
     let config = OpenAiConfig {
         base_url: pool.url.clone(),
         api_key,
@@ -46,8 +51,8 @@ pub(crate) fn attached(
         },
     };
     let features = config.features();
-    let adapter = OpenAiAdapter::new(config).with_context(|| format!("pools.{pool_id}"))?;
-    let replica = ReplicaKey::new(pool_id, "0");
+    let adapter =
+        OpenAiAdapter::new(config).with_context(|| format!("pools.{}", replica.pool_id))?;
     let facts = PoolFacts {
         replica: replica.clone(),
         state: PoolState::Backoff,
@@ -60,7 +65,7 @@ pub(crate) fn attached(
         models: Vec::new(),
     };
     let models = pool.models.clone();
-    Ok((AttachedPool { replica, adapter: Arc::new(adapter), models }, facts))
+    Ok((AttachedPool { replica: replica.clone(), adapter: Arc::new(adapter), models }, facts))
 }
 
 fn output(pool: &OpenAiPool) -> OutputSupport {

@@ -1,11 +1,10 @@
 use camino::Utf8Path;
-use config_schema::{Loaded, Origin, Pool, Problem};
+use config_schema::{Loaded, Origin, Problem};
 
 use crate::{
-    embedded_pool::EmbeddedPool,
-    entrance,
+    entrance::{self, Entrance},
     environment::{Environment, WrongConfig},
-    openai_pool, provisioning, tokens,
+    pools, provisioning, tokens,
 };
 
 /// Checks what a start needs beside a configuration that is right in itself: the files that it names, and
@@ -14,6 +13,26 @@ use crate::{
 /// # Errors
 /// All that is wrong, each with where it was given.
 pub(crate) fn check(loaded: &Loaded, environment: &Environment) -> Result<(), WrongConfig> {
+    check_beside(loaded, environment, None)
+}
+
+/// As [`check`], for a daemon that runs already, with callers that come in by `entrance`.
+///
+/// # Errors
+/// Likewise, and what cannot change while it runs.
+pub(crate) fn check_reload(
+    loaded: &Loaded,
+    environment: &Environment,
+    entrance: &Entrance,
+) -> Result<(), WrongConfig> {
+    check_beside(loaded, environment, Some(entrance))
+}
+
+fn check_beside(
+    loaded: &Loaded,
+    environment: &Environment,
+    entrance: Option<&Entrance>,
+) -> Result<(), WrongConfig> {
     let config = &loaded.config;
     let mut problems = Vec::new();
     let mut note = |path: &[&str], error: &anyhow::Error| {
@@ -30,14 +49,16 @@ pub(crate) fn check(loaded: &Loaded, environment: &Environment) -> Result<(), Wr
     if let Err(error) = entrance::tls(&config.tls) {
         note(&["tls"], &error);
     }
+    if let Some(entrance) = entrance {
+        if let Err(error) = entrance.keeps_tls(config) {
+            note(&["tls"], &error);
+        }
+        if let Err(error) = tokens::keeps_kind(&config.auth, &entrance.gate) {
+            note(&["auth"], &error);
+        }
+    }
     for (id, pool) in &config.pools {
-        let built = match pool {
-            Pool::Candle(pool) => EmbeddedPool::new(id, pool, config).map(drop),
-            Pool::OpenAi(pool) => {
-                openai_pool::attached(id, pool, config.scheduling.idle_ms).map(drop)
-            }
-        };
-        if let Err(error) = built {
+        if let Err(error) = pools::Setup::new(id, pool, config) {
             note(&["pools", id], &error);
         }
     }

@@ -43,7 +43,7 @@ pub(crate) fn check(environment: &Environment, config: &Config) -> anyhow::Resul
 
 /// The configured roots. A model that the configuration itself names by its path is meant, so the folder
 /// it lies in is a root as well.
-fn model_roots(config: &Config) -> Vec<Utf8PathBuf> {
+pub(crate) fn model_roots(config: &Config) -> Vec<Utf8PathBuf> {
     let mut roots = config.catalog.model_roots.clone();
     for model in config.models.values() {
         if let Ok(catalog_core::ModelReference::File(path)) = model.source.parse()

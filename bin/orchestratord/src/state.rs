@@ -8,7 +8,8 @@ use orchestrator_core::TaskId;
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    abilities::Abilities, catalog_parts::CatalogParts, event_stream::Pace, scrape::Scrape,
+    abilities::Abilities, catalog_parts::CatalogParts, current::Current, event_stream::Pace,
+    scrape::Scrape,
 };
 
 /// What handlers share.
@@ -17,10 +18,10 @@ pub(crate) struct AppState {
     pub(crate) orchestrator: Arc<Orchestrator>,
     pub(crate) catalog: Arc<CatalogParts>,
     pub(crate) operations: Arc<Operations>,
-    pub(crate) pace: Pace,
+    pub(crate) pace: Current<Pace>,
     pub(crate) scrape: Arc<Scrape>,
     pub(crate) profile: &'static str,
-    pub(crate) abilities: Arc<Abilities>,
+    pub(crate) abilities: Current<Abilities>,
     /// Admissions that are carried through although the client leaves in their middle; they end with the
     /// runtime.
     pub(crate) admissions: TaskTracker,

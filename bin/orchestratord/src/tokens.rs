@@ -16,12 +16,20 @@ pub(crate) fn access(auth: &Auth) -> anyhow::Result<Access> {
 /// # Errors
 /// One of them cannot be used, or whether tokens are needed has changed.
 pub(crate) fn reread(auth: &Auth, gate: &Gate) -> anyhow::Result<Option<TokenSet>> {
-    let is_guarded = matches!(*gate.access(), Access::Tokens(_));
+    keeps_kind(auth, gate).context("auth")?;
+    if auth.is_required() { read(auth).map(Some) } else { Ok(None) }
+}
+
+/// Whether tokens are needed or not, as it was at the start.
+///
+/// # Errors
+/// It is not so.
+pub(crate) fn keeps_kind(auth: &Auth, gate: &Gate) -> anyhow::Result<()> {
     anyhow::ensure!(
-        is_guarded == auth.is_required(),
-        "auth: whether tokens are needed changes with a restart only"
+        matches!(*gate.access(), Access::Tokens(_)) == auth.is_required(),
+        "whether tokens are needed changes with a restart only"
     );
-    if is_guarded { read(auth).map(Some) } else { Ok(None) }
+    Ok(())
 }
 
 fn read(auth: &Auth) -> anyhow::Result<TokenSet> {

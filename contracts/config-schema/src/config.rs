@@ -19,10 +19,10 @@ use crate::{
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]
 pub struct Config {
-    /// What kind of installation this is.
+    /// What kind of installation this is. Changes with a restart.
     pub profile: Profile,
     /// Folder of everything that the daemon keeps; `orchestratord` under the user's state folder when left
-    /// out.
+    /// out. Changes with a restart.
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub data_dir: Option<Utf8PathBuf>,
     pub server: Server,
@@ -40,13 +40,14 @@ pub struct Config {
     pub operations: Operations,
     pub catalog: Catalog,
     /// Further names of models, and which model each means: an id or alias of `[models]`, or a name or id
-    /// that the catalog knows. They are given anew at each start, wherever they were moved meanwhile.
+    /// that the catalog knows. They are given anew at each start and SIGHUP, wherever they were moved meanwhile.
     pub aliases: BTreeMap<String, String>,
     /// Models by their ids, which are names that requests may use. When the section is left out, and a pool
     /// with engine `candle` is there to run it, this is `starter`, a small model that is fetched on first
     /// use.
     pub models: BTreeMap<String, Model>,
-    /// Pools by their ids. When the section is left out this is `embedded`, with engine `candle`.
+    /// Pools by their ids. When the section is left out this is `embedded`, with engine `candle`. SIGHUP starts
+    /// what is new, takes away what is gone and replaces what changed; the others go on untouched.
     pub pools: BTreeMap<String, Pool>,
     pub log: Log,
 }

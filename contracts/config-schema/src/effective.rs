@@ -74,7 +74,7 @@ fn shown_origin(origin: &Origin) -> String {
     origin.to_string().replace(char::is_control, "\u{FFFD}")
 }
 
-fn without_credentials(value: &TomlValue) -> TomlValue {
+pub(crate) fn without_credentials(value: &TomlValue) -> TomlValue {
     match value {
         TomlValue::String(text) => TomlValue::String(masked_address(text)),
         TomlValue::Array(items) => {

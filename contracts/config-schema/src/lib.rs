@@ -22,6 +22,7 @@ mod overlay;
 mod pool;
 mod problem;
 mod reader;
+mod reread;
 #[cfg(feature = "schema")]
 mod schema;
 mod sections;
@@ -38,6 +39,7 @@ pub use pool::{
     CandlePool, EngineKind, OpenAiPool, Pool, PoolFeature, PoolWorkload, SamplingDialect,
 };
 pub use problem::{Origin, Problem};
+pub use reread::Change;
 #[cfg(feature = "schema")]
 pub use schema::json_schema;
 pub use sections::{

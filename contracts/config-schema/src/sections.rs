@@ -11,7 +11,8 @@ const GIB: u64 = 1024 * MIB;
 settings! {
     /// The HTTP server: where it listens and what it bears.
     pub struct Server {
-        /// Address and port to listen on. Beyond loopback a token is needed (`auth.token_file`).
+        /// Address and port to listen on. Beyond loopback a token is needed (`auth.token_file`). Changes with a
+        /// restart.
         addr: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
         /// Largest body of a request, in bytes; more is answered 413.
         body_max_bytes: u64 = 4 * MIB, 1_024..=1_073_741_824;
@@ -34,7 +35,7 @@ settings! {
 }
 
 settings! {
-    /// TLS of the HTTP server. The files are read again on SIGHUP.
+    /// TLS of the HTTP server. The files are read again on SIGHUP; whether TLS is spoken changes with a restart.
     pub struct Tls {
         /// File of the certificate, with those between it and its authority, in PEM form. Without it plain
         /// text is spoken.
@@ -101,7 +102,7 @@ settings! {
 settings! {
     /// How tasks are run.
     pub struct Scheduling {
-        /// Longest silence of an engine while it generates, in milliseconds.
+        /// Longest silence of an engine while it generates, in milliseconds. Changes with a restart.
         idle_ms: u64 = 60_000, 100..=3_600_000;
         /// Longest run of a task over all its attempts, in milliseconds.
         wall_ms: u64 = 3_600_000, 1_000..=604_800_000;
@@ -110,13 +111,16 @@ settings! {
         /// Attempts that may fail by their worker's fault before the task fails.
         max_attempts: u32 = 3, 1..=100;
         /// Unclean ends of the daemon without progress of a task running in it that mark the task as the
-        /// likely cause.
+        /// likely cause. Changes with a restart.
         poison_limit: u32 = 5, 1..=1_000_000;
         /// Interactive tasks started for each batch task while both wait.
         interactive_weight: u32 = 8, 1..=1_000;
         /// Wait of a model's oldest batch task, in milliseconds, after which every second task that is started
         /// is a batch task.
         batch_max_wait_ms: u64 = 60_000, 0..=604_800_000;
+        /// How long the tasks of a pool that SIGHUP takes away or changes may go on there, in milliseconds.
+        /// After it, those that another pool can go on with are moved; the others end where they are.
+        pool_drain_ms: u64 = 30_000, 0..=3_600_000;
     }
 }
 
@@ -139,13 +143,13 @@ settings! {
         /// How long a task with `cancel_on_disconnect` waits for a subscriber to come back, in milliseconds.
         reattach_ms: u64 = 5_000, 0..=600_000;
         /// How long tokens may wait for others to share an event with, in milliseconds; 0 shows each by
-        /// itself. Anything else implies `store.token_sync` = "disk".
+        /// itself. Anything else implies `store.token_sync` = "disk". Changes with a restart.
         coalesce_ms: u64 = 0, 0..=50;
     }
 }
 
 settings! {
-    /// Tasks and events on disk.
+    /// Tasks and events on disk. All of it changes with a restart.
     pub struct Store {
         /// When events reach the disk.
         token_sync: TokenSync = TokenSync::Interval;
@@ -169,7 +173,7 @@ settings! {
 }
 
 settings! {
-    /// What may be downloaded, and from where.
+    /// What may be downloaded, and from where. All of it changes with a restart.
     pub struct Egress {
         /// Whether anything may be downloaded.
         enabled: bool = true;
@@ -211,13 +215,13 @@ settings! {
         /// strict no model may be used.
         require_signature: bool = false;
         /// Pause between two looks at the files of models, in milliseconds. One that changed is not used
-        /// any more until it was verified again.
+        /// any more until it was verified again. Changes with a restart.
         recheck_ms: u64 = 5_000, 100..=3_600_000;
     }
 }
 
 settings! {
-    /// Long-running work, such as fetching a model.
+    /// Long-running work, such as fetching a model. All of it changes with a restart.
     pub struct Operations {
         /// Most operations that run at once.
         running_max: usize = 64, 1..=10_000;
@@ -233,7 +237,7 @@ settings! {
     pub struct Log {
         /// Least level of what is logged.
         level: LogLevel = LogLevel::Info;
-        /// The form of the lines.
+        /// The form of the lines. Changes with a restart.
         format: LogFormat = LogFormat::Json;
     }
 }

@@ -89,7 +89,7 @@ where
     if prefix.is_empty() {
         return Ok(());
     }
-    let limits = edge.limits().clone();
+    let limits = edge.limits();
     let io = TokioIo::new(Prefixed::new(prefix, stream));
     let service = service_fn(move |request: http::Request<Incoming>| {
         let edge = Arc::clone(&edge);

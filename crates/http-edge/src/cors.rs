@@ -16,6 +16,7 @@ const MAX_AGE_S: HeaderValue = HeaderValue::from_static("600");
 
 /// What pages of other origins may do (the CORS protocol of the Fetch standard): those of the listed origins
 /// everything that their token opens, all others nothing. Cookies are never involved.
+#[derive(Default)]
 pub(crate) struct Cors {
     origins: Vec<String>,
 }

@@ -17,8 +17,9 @@ use crate::{
     Access, ClientIdentity, CorrelationId, EdgeLimits, EdgeOptions, Problem,
     access::Asked,
     audit::{Audit, Witness},
+    control::Rules,
     correlation::{self, trace_of},
-    cors::{Cors, Grant},
+    cors::Grant,
     scope::ScopeRefused,
     token::Presented,
 };
@@ -50,20 +51,18 @@ pub(crate) struct Peer {
 pub(crate) struct Edge {
     router: Router,
     options: EdgeOptions,
-    limits: Arc<EdgeLimits>,
-    cors: Cors,
     audit: Audit,
 }
 
 impl Edge {
     pub(crate) fn new(router: Router, mut options: EdgeOptions) -> Self {
-        let limits = Arc::new(options.limits.clone());
-        let cors = Cors::new(std::mem::take(&mut options.allowed_origins));
-        Self { router, options, limits, cors, audit: Audit::default() }
+        let origins = std::mem::take(&mut options.allowed_origins);
+        options.control.begin(options.limits.clone(), origins);
+        Self { router, options, audit: Audit::default() }
     }
 
-    pub(crate) fn limits(&self) -> &EdgeLimits {
-        &self.limits
+    pub(crate) fn limits(&self) -> Arc<EdgeLimits> {
+        Arc::clone(&self.options.control.rules().limits)
     }
 
     pub(crate) async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response
@@ -90,12 +89,15 @@ impl Edge {
         B::Error: Into<axum::BoxError>,
     {
         let uri = request.uri().clone();
-        let grant = self.cors.judge(request.headers());
+        let rules = self.options.control.rules();
+        let grant = rules.cors.judge(request.headers());
         let is_preflight = grant.is_preflight(&request);
         let witness = Witness { peer: peer.addr, correlation_id: &correlation_id };
-        let answer = match self.admit(&request, peer, witness, is_preflight) {
+        let answer = match self.admit(&request, peer, witness, is_preflight, &rules) {
             Ok(_) if is_preflight => Grant::preflight(request.headers()),
-            Ok(identity) => self.route(request, identity, trace, witness).await,
+            Ok(identity) => {
+                self.route(request, identity, trace, witness, Arc::clone(&rules.limits)).await
+            }
             Err(problem) => problem.into_response(),
         };
         let mut answer = self.finish(answer, uri.path(), &correlation_id);
@@ -109,6 +111,7 @@ impl Edge {
         identity: ClientIdentity,
         trace: TraceContext,
         witness: Witness<'_>,
+        limits: Arc<EdgeLimits>,
     ) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -119,7 +122,7 @@ impl Edge {
             correlation_id: witness.correlation_id.clone(),
             trace,
             identity: identity.clone(),
-            limits: Arc::clone(&self.limits),
+            limits,
         });
         let routed = AssertUnwindSafe(self.router.clone().call(request)).catch_unwind();
         let mut answer = match routed.await {
@@ -146,6 +149,7 @@ impl Edge {
         peer: Peer,
         witness: Witness<'_>,
         is_preflight: bool,
+        rules: &Rules,
     ) -> Result<ClientIdentity, Problem> {
         let headers = request.headers();
         let presented = Presented::of(headers);
@@ -153,7 +157,7 @@ impl Edge {
             uri: request.uri(),
             headers,
             presented: &presented,
-            allowed_origins: self.cors.origins(),
+            allowed_origins: rules.cors.origins(),
             is_tls: peer.is_tls,
         };
         let access = self.options.gate.access();
@@ -166,26 +170,13 @@ impl Edge {
             })?
         };
         self.audit.succeeded(&identity, witness);
-        self.check_headers(headers)?;
+        check_headers(headers, &rules.limits)?;
         let body_bytes = request.body().size_hint().lower();
-        if body_bytes > self.limits.body_max_bytes {
-            return Err(too_large(self.limits.body_max_bytes));
+        let body_max_bytes = rules.limits.body_max_bytes;
+        if body_bytes > body_max_bytes {
+            return Err(too_large(body_max_bytes));
         }
         Ok(identity)
-    }
-
-    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-            name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES
-        };
-        let block_bytes: usize = headers.iter().map(field).sum();
-        let EdgeLimits { headers_max, header_max_bytes, .. } = *self.limits;
-        if headers.len() <= headers_max && block_bytes <= header_max_bytes {
-            return Ok(());
-        }
-        let message =
-            format!("at most {headers_max} header fields with {header_max_bytes} bytes are taken");
-        Err(Problem::new(ErrorCode::HeadersTooLarge, message))
     }
 
     fn finish(&self, mut answer: Response, path: &str, correlation_id: &CorrelationId) -> Response {
@@ -195,6 +186,20 @@ impl Edge {
         answer.headers_mut().insert(correlation::HEADER, correlation_id.header());
         answer
     }
+}
+
+fn check_headers(headers: &HeaderMap, limits: &EdgeLimits) -> Result<(), Problem> {
+    let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+        name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES
+    };
+    let block_bytes: usize = headers.iter().map(field).sum();
+    let EdgeLimits { headers_max, header_max_bytes, .. } = *limits;
+    if headers.len() <= headers_max && block_bytes <= header_max_bytes {
+        return Ok(());
+    }
+    let message =
+        format!("at most {headers_max} header fields with {header_max_bytes} bytes are taken");
+    Err(Problem::new(ErrorCode::HeadersTooLarge, message))
 }
 
 pub(crate) fn too_large(limit_bytes: u64) -> Problem {

@@ -4,7 +4,7 @@ use api_types::ErrorBody;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::{EdgeCounters, Gate, ServerTls};
+use crate::{EdgeControl, EdgeCounters, Gate, ServerTls};
 
 /// What a server bears (ORCH-274).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +67,8 @@ pub struct EdgeOptions {
     pub renderer: Option<ErrorRenderer>,
     /// Where to count.
     pub counters: Arc<EdgeCounters>,
+    /// Changes limits and allowed origins later; the server begins with those given here.
+    pub control: EdgeControl,
 }
 
 impl EdgeOptions {
@@ -80,6 +82,7 @@ impl EdgeOptions {
             limits: EdgeLimits::default(),
             renderer: None,
             counters: Arc::new(EdgeCounters::default()),
+            control: EdgeControl::default(),
         }
     }
 }

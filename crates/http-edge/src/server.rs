@@ -3,7 +3,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     task::{JoinError, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -30,23 +29,24 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Drained {
     let counters = Arc::clone(&options.counters);
-    let permits = Arc::new(Semaphore::new(options.limits.connections_max));
-    let drain = Duration::from_millis(options.limits.drain_deadline_ms);
     let tls = options.tls.clone();
     let edge = Arc::new(Edge::new(router, options));
-    // One task for each connection, bounded by `permits`; beyond them, connections are closed.
+    // One task for each connection, up to `connections_max`; beyond them, connections are closed.
     let mut connections: JoinSet<io::Result<()>> = JoinSet::new();
     loop {
         tokio::select! {
             (stream, peer) = accept(&listener) => {
-                let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                while let Some(ended) = connections.try_join_next() {
+                    log(ended);
+                }
+                if connections.len() >= edge.limits().connections_max {
                     counters.count_refused();
                     continue;
-                };
+                }
                 let (edge, open) = (Arc::clone(&edge), counters.open());
                 let (stop, tls) = (stop.clone(), tls.clone());
                 connections.spawn(async move {
-                    let _held = (permit, open);
+                    let _held = open;
                     serve_connection(stream, peer, tls, edge, stop).await
                 });
             }
@@ -55,6 +55,7 @@ pub async fn serve(
         }
     }
     drop(listener);
+    let drain = Duration::from_millis(edge.limits().drain_deadline_ms);
     let drained = tokio::time::timeout(drain, async {
         while let Some(ended) = connections.join_next().await {
             log(ended);

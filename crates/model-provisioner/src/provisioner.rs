@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use camino::Utf8PathBuf;
 use catalog_core::{
@@ -53,6 +53,8 @@ pub struct Provisioner {
 
 struct Shared {
     config: ProvisionerConfig,
+    /// Those of the configuration until others were set.
+    model_roots: RwLock<Vec<Utf8PathBuf>>,
     cache: Cache,
     catalog: Arc<Catalog>,
     flights: Flights<FlightKey, Result<Arc<Entry>, Arc<ProvisionError>>, Progress>,
@@ -65,8 +67,15 @@ impl Provisioner {
     #[must_use]
     pub fn new(config: ProvisionerConfig, catalog: Arc<Catalog>) -> Self {
         let cache = Cache::new(config.cache_dir.clone());
-        let shared = Shared { config, cache, catalog, flights: Flights::default() };
+        let model_roots = RwLock::new(config.model_roots.clone());
+        let shared = Shared { config, model_roots, cache, catalog, flights: Flights::default() };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Lets `file:` references name files in these folders, in place of those before, from the next look at a
+    /// file on.
+    pub fn set_model_roots(&self, model_roots: Vec<Utf8PathBuf>) {
+        *self.shared.model_roots.write().expect("no holder panics") = model_roots;
     }
 
     /// The verified entry of a model, fetched where it is not there yet, with `aliases` pointing to it.
@@ -180,7 +189,7 @@ impl Shared {
     ) -> Result<Arc<Entry>, ProvisionError> {
         let model = match reference {
             ModelReference::File(path) => {
-                let (path, roots) = (path.clone(), self.config.model_roots.clone());
+                let (path, roots) = (path.clone(), self.model_roots());
                 let resolve = move || local_file::resolve(&path, &roots);
                 let real =
                     spawn_blocking(resolve).await.expect("looking at paths does not panic")?;
@@ -318,9 +327,14 @@ impl Shared {
 
     /// Folders that models may lie in.
     fn roots(&self) -> Vec<Utf8PathBuf> {
-        let mut roots = self.config.model_roots.clone();
+        let mut roots = self.model_roots();
         roots.push(self.cache.root().to_owned());
         roots
+    }
+
+    /// Folders that `file:` references may name files in.
+    fn model_roots(&self) -> Vec<Utf8PathBuf> {
+        self.model_roots.read().expect("no holder panics").clone()
     }
 
     /// An entry of before its header's facts were all kept gains those that are missing.

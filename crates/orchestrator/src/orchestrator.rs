@@ -14,7 +14,7 @@ use crate::{
     Accepted, AttachedPool, Options, Parts, PoolFacts, Record, RecoveryError, Refusal, Submission,
     Subscribed, TaskFilter, TaskRow, admission,
     live_task::StopReason,
-    pool_table::PoolState,
+    pool_table::{PoolState, replica_id},
     recovery::{self, NOTE_CLEAN},
     result,
     shared::Shared,
@@ -167,7 +167,13 @@ impl Orchestrator {
         live.iter().filter(|live| live.spec.model_id == model_id).map(|live| live.id).collect()
     }
 
-    /// Pools that hold a model, or are told to.
+    /// What is known of a pool; `None` once it is gone.
+    #[must_use]
+    pub fn pool(&self, replica: &ReplicaKey) -> Option<Arc<PoolFacts>> {
+        self.shared.pools.get(&replica_id(replica))
+    }
+
+    /// Pools that hold a model, or are told to, and are not being taken away.
     #[must_use]
     pub fn pools_of(&self, model_id: &str) -> Vec<Arc<PoolFacts>> {
         self.shared.pools.serving(model_id)

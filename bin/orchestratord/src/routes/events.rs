@@ -84,7 +84,7 @@ pub(super) async fn events(
     let model_id = row.spec.model_id.clone();
     let preparation = Box::new(move || preparing.orchestrator.preparation(&model_id));
     let shape = Shape::Native { error_event: wish.error_event };
-    let stream = EventStream::new(subscription, shape, state.pace, preparation);
+    let stream = EventStream::new(subscription, shape, *state.pace.get(), preparation);
     let stream = stream.read_ahead().map_err(|error| unreadable(&error))?;
     Ok(stream_response(Body::new(stream)))
 }

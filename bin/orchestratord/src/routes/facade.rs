@@ -288,8 +288,12 @@ async fn complete(
     let response = if options.stream {
         let writer = ChunkWriter::new(&completion, options.include_usage);
         let shape = Shape::Chunks(Box::new(writer));
-        let stream =
-            EventStream::new(subscription, shape, state.pace, Box::new(PreparationView::default));
+        let stream = EventStream::new(
+            subscription,
+            shape,
+            *state.pace.get(),
+            Box::new(PreparationView::default),
+        );
         stream_response(Body::new(stream))
     } else {
         collect(subscription, completion).await?

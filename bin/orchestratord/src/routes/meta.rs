@@ -23,7 +23,7 @@ use crate::{
     ))
 )]
 pub(super) async fn capabilities(State(state): State<AppState>) -> Json<CapabilitiesView> {
-    Json(state.abilities.view(&state.orchestrator))
+    Json(state.abilities.get().view(&state.orchestrator))
 }
 
 /// What this daemon was built from.

@@ -68,6 +68,8 @@ mod package_index;
 #[cfg(test)]
 mod readme;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod schemathesis;
 #[cfg(test)]
 mod secrets;

@@ -134,9 +134,9 @@ fn an_invalid_file_at_a_hangup_changes_nothing_and_all_of_it_is_told() {
         let line = hang_up("reload_refused");
         assert!(line.contains("queue.model_capacity") && line.contains("log.level"), "{line}");
     }
-    home.configure(&format!("{}\n[queue]\nmodel_capacity = 9", pool_of(&engine)));
+    home.configure(&format!("{}\n[store]\nsegment_bytes = 2000000", pool_of(&engine)));
     let line = hang_up("restart_needed");
-    assert!(line.contains("\"need_restart\":\"queue\""), "{line}");
+    assert!(line.contains("\"need_restart\":\"store.segment_bytes\""), "{line}");
     events.extend(stream.rest());
     assert_eq!(events.last().unwrap().name, "end");
     daemon.wait_until(&id, "succeeded");

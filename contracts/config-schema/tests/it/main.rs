@@ -8,5 +8,7 @@ mod pools_and_models;
 mod precedence;
 #[cfg(test)]
 mod problems;
+#[cfg(test)]
+mod reread;
 #[cfg(all(test, feature = "schema"))]
 mod schema;
