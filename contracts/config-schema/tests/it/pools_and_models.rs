@@ -15,6 +15,19 @@ fn another_source_for_the_starter_keeps_its_digest() {
 }
 
 #[test]
+fn a_model_comes_from_any_source_that_the_catalog_knows() {
+    for source in [
+        "file:/m/mine.gguf",
+        "https://models.example/mine.gguf",
+        "hf:owner/repository/mine.gguf@main",
+        "pypi:name@1.0#mine.gguf",
+    ] {
+        let config = config(&format!("[models.mine]\nsource = '{source}'\n"));
+        assert_eq!(config.models["mine"].source, source);
+    }
+}
+
+#[test]
 fn naming_a_model_takes_the_starters_place() {
     let config = config("[models.mine]\nsource = 'file:/m/mine.gguf'\n");
     assert_eq!(config.models.keys().collect::<Vec<_>>(), ["mine"]);

