@@ -14,7 +14,7 @@ type Step = fn(&Utf8Path) -> Result<()>;
 
 /// In this order: what is cheap and often wrong comes first, what needs everything else comes later. What
 /// compiles with other features than the rest comes last.
-const STEPS: [(&str, Step); 12] = [
+const STEPS: [(&str, Step); 13] = [
     ("setup", setup::run),
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("layers", commands::layers),
@@ -32,6 +32,7 @@ const STEPS: [(&str, Step); 12] = [
     ("test", test),
     ("crash scripted", |root| crash(root, Engine::Scripted, 40)),
     ("crash candle", |root| crash(root, Engine::Candle, 3)),
+    ("simulation", |root| commands::sim(root, &["--seeds".to_owned(), "300".to_owned()])),
     ("fuzz gguf", |root| {
         let example = ["run", "--package", "gguf", "--features", "testing", "--example", "fuzz"];
         cargo(root, &[&example[..], &["--", "--seconds", "60", "--seed", "1"]].concat())

@@ -84,6 +84,13 @@ fn bring_up_to_date<'a>(
     Ok(None)
 }
 
+/// `cargo xtask sim`; optimised, as it is all computing.
+pub(crate) fn sim(root: &Utf8Path, arguments: &[String]) -> Result<()> {
+    let run = ["run", "--quiet", "--release", "--package", "simulation", "--"];
+    let all = run.into_iter().chain(arguments.iter().map(String::as_str));
+    process::run(&mut process::cargo(root, all))
+}
+
 /// `cargo xtask specs --check [--ran FILE]`
 pub(crate) fn check_specs(root: &Utf8Path, ran: Option<&Utf8Path>) -> Result<()> {
     let specs = Specs::read(root)?;

@@ -44,6 +44,13 @@ enum Command {
     Layers,
     /// Fetch what tests need into target/setup/: the starter model and a Python environment.
     Setup,
+    /// Simulate hours of load and faults from seeds, judged after every step; all that follows goes to the
+    /// simulation, and `-- --help` tells what it takes.
+    Sim {
+        /// Such as `--seeds 1000 --from 1 --hours 1`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Show which requirements are verified, and by which tests.
     Specs {
         /// List the areas whose title contains this text, or the one requirement of this name.
@@ -84,6 +91,7 @@ fn run(command: Command, root: &Utf8Path) -> Result<()> {
         Command::Crash(crash) => crash::run(root, &crash),
         Command::Layers => commands::layers(root),
         Command::Setup => setup::run(root),
+        Command::Sim { arguments } => commands::sim(root, &arguments),
         Command::Specs { check: true, ran, .. } => commands::check_specs(root, ran.as_deref()),
         Command::Specs { mark_verified: true, .. } => commands::mark_verified(root),
         Command::Specs { area, .. } => commands::show_specs(root, area.as_deref()),

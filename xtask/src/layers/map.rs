@@ -56,8 +56,12 @@ impl LayerMap {
             ("orchestrator-metrics", Layer::Technology(&["metrics", "orchestrator"])),
             ("store-sqlite", Layer::Technology(&["catalog-core", "operations", "orchestrator"])),
         ];
-        let others =
-            [("critic-bench", Layer::Xtask), ("testkit", Layer::Testkit), ("xtask", Layer::Xtask)];
+        let others = [
+            ("critic-bench", Layer::Xtask),
+            ("simulation", Layer::Testkit),
+            ("testkit", Layer::Testkit),
+            ("xtask", Layer::Xtask),
+        ];
         let decisions = decisions.map(|name| (name, Layer::Decision));
         let services = services.map(|name| (name, Layer::Service));
         Self::new(

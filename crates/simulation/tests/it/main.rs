@@ -1,0 +1,5 @@
+//! Tests through the public API, one module a subject.
+#[cfg(test)]
+mod plants;
+#[cfg(test)]
+mod worlds;
