@@ -1,14 +1,20 @@
-use std::{collections::HashMap, sync::atomic::Ordering, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
 
 use api_types::{TaskRequest, TaskState};
+use futures_util::FutureExt as _;
 use orchestrator::{
-    Delivery, EventStoreError, Options, Outcome, PoolState, Refusal, Submission, Subscribed,
-    Subscription,
+    AttachedPool, Delivery, EventStoreError, Options, Outcome, PoolState, Refusal, Submission,
+    Subscribed, Subscription,
 };
 use orchestrator_core::TaskId;
+use tokio::task::JoinHandle;
 
 use crate::{
-    engine::{Act, Engine},
+    engine::{Act, Bound, Engine},
     house::{House, keyed, stopping, submission},
     reading::{PATIENCE, Story},
 };
@@ -48,6 +54,8 @@ struct Game {
     tasks: Vec<Known>,
     listeners: Vec<(usize, Subscription)>,
     keys: HashMap<String, TaskId>,
+    /// The engine whose pool is taken away, and what does that.
+    away: Mutex<Option<(usize, JoinHandle<()>)>>,
 }
 
 impl Game {
@@ -67,7 +75,14 @@ impl Game {
         ];
         let house = House::with_options(engines, options).await;
         let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        Self { house, dice, tasks: Vec::new(), listeners: Vec::new(), keys: HashMap::new() }
+        Self {
+            house,
+            dice,
+            tasks: Vec::new(),
+            listeners: Vec::new(),
+            keys: HashMap::new(),
+            away: Mutex::default(),
+        }
     }
 
     async fn step(&mut self) {
@@ -109,6 +124,7 @@ impl Game {
             36 => self.heal(),
             37 => {
                 self.listeners.clear();
+                self.give_up_removal().await;
                 self.house.kill().await;
                 self.mend_stores();
                 self.house.start().await;
@@ -118,11 +134,35 @@ impl Game {
                 let drain = Duration::from_millis(u64::try_from(self.dice.roll(20)).unwrap());
                 self.house.orchestrator().shut_down(drain).await;
                 self.listeners.clear();
+                self.give_up_removal().await;
                 self.house.restart().await;
             }
+            39 => self.remove_pool(),
             _ => tokio::time::sleep(Duration::from_millis(2)).await,
         }
         self.read().await;
+    }
+
+    /// Takes a pool away, unless one is already; it comes back when it was closed.
+    #[expect(clippy::disallowed_methods, reason = "the test joins or aborts it")]
+    fn remove_pool(&mut self) {
+        let index = self.dice.roll(3);
+        let limit = Duration::from_millis(u64::try_from(self.dice.roll(20)).unwrap());
+        let orchestrator = Arc::clone(self.house.orchestrator());
+        let replica = self.house.engine(index).key.clone();
+        let mut away = self.away.lock().unwrap();
+        if away.is_none() {
+            let removal = async move { orchestrator.remove_pool(&replica, limit).await };
+            *away = Some((index, tokio::spawn(removal)));
+        }
+    }
+
+    async fn give_up_removal(&self) {
+        let away = self.away.lock().unwrap().take();
+        if let Some((_, removal)) = away {
+            removal.abort();
+            drop(removal.await);
+        }
     }
 
     async fn submit(&mut self) {
@@ -221,8 +261,22 @@ impl Game {
 
     fn heal(&self) {
         self.mend_stores();
-        for engine in &self.house.engines {
-            self.house.announce(engine, PoolState::Ready);
+        let mut away = self.away.lock().unwrap();
+        if let Some((index, removal)) = away.as_mut()
+            && let Some(removed) = removal.now_or_never()
+        {
+            removed.unwrap();
+            let engine = self.house.engine(*index);
+            let adapter = Arc::new(Bound(Arc::clone(engine)));
+            let pool = AttachedPool { replica: engine.key.clone(), adapter, models: None };
+            self.house.orchestrator().attach(pool, engine.facts(PoolState::Ready));
+            *away = None;
+        }
+        let gone = away.as_ref().map(|(index, _)| *index);
+        for (index, engine) in self.house.engines.iter().enumerate() {
+            if gone != Some(index) {
+                self.house.announce(engine, PoolState::Ready);
+            }
         }
     }
 
@@ -240,7 +294,11 @@ impl Game {
             assert_eq!(story.events[..seen], known.story.events, "the story changed");
             self.judge(known, &story).await;
         }
-        self.heal();
+        crate::reading::until("all pools are back", || {
+            self.heal();
+            self.away.lock().unwrap().is_none()
+        })
+        .await;
         self.house.idle().await;
         assert_eq!(self.house.rows().await, tasks.len(), "rows that were never accepted");
         for engine in &self.house.engines {
@@ -336,7 +394,7 @@ async fn play(seed: u64) {
     game.finish().await;
 }
 
-/// Verifies: ORCH-053, ORCH-061, ORCH-072, ORCH-073, ORCH-092, ORCH-100, ORCH-104
+/// Verifies: ORCH-053, ORCH-061, ORCH-072, ORCH-073, ORCH-092, ORCH-100, ORCH-104, ORCH-285
 #[tokio::test]
 async fn whatever_happens_every_task_ends_once_with_one_true_story() {
     for seed in 1..=6 {
@@ -344,7 +402,7 @@ async fn whatever_happens_every_task_ends_once_with_one_true_story() {
     }
 }
 
-/// Verifies: ORCH-053, ORCH-061, ORCH-072, ORCH-073, ORCH-092, ORCH-100, ORCH-104
+/// Verifies: ORCH-053, ORCH-061, ORCH-072, ORCH-073, ORCH-092, ORCH-100, ORCH-104, ORCH-285
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn whatever_happens_at_once_every_task_ends_once_with_one_true_story() {
     for seed in 101..=106 {
