@@ -70,7 +70,7 @@ fn wishful(bencher: Bencher<'_, '_>, replicas: usize) {
         ..Wish::default()
     };
     let failed_on = vec![ReplicaKey::new("node-00", "pool-000", "1")];
-    let request = Request { wish, failed_on, is_begun: true, ..request() };
+    let request = Request { wish, failed_on, goes_on_with: Some(Features(0b100)), ..request() };
     run(bencher, replicas, &request, Strategy::default());
 }
 

@@ -14,8 +14,6 @@ pub struct Pool {
     pub sampler_profile: Arc<str>,
     pub workloads: Workloads,
     pub features: Features,
-    /// Whether it can go on with an answer of which something was shown.
-    pub continues: bool,
     /// Its device mask; empty on the processor.
     pub devices: Vec<DeviceShare>,
     /// Models that it may load.
@@ -64,6 +62,10 @@ impl Features {
     pub(crate) fn has(self, wanted: Self) -> bool {
         self.0 & wanted.0 == wanted.0
     }
+
+    pub(crate) fn has_any(self, wanted: Self) -> bool {
+        self.0 & wanted.0 != 0
+    }
 }
 
 impl Pool {
@@ -79,7 +81,6 @@ impl Pool {
             sampler_profile: none,
             workloads: Workloads::DEFAULT,
             features: Features::default(),
-            continues: false,
             devices: Vec::new(),
             loadable: Vec::new(),
             memory_bytes: None,

@@ -19,9 +19,9 @@ pub struct Request {
     pub ctx_tokens: Option<u64>,
     /// Whether the project must have verified the model's digest itself.
     pub needs_verified: bool,
-    /// Whether something of its answer was shown: it goes only where it can go on, while there is such a
-    /// replica that did not fail for good.
-    pub is_begun: bool,
+    /// Once something of its answer was shown, the features of which any one is enough to go on with it: it
+    /// goes only where there is one, as long as a replica that has one did not fail for good.
+    pub goes_on_with: Option<Features>,
     /// Whether nothing else may run on its replica.
     pub alone: bool,
     /// What the client wants.
@@ -45,7 +45,7 @@ impl Request {
             features: Features::default(),
             ctx_tokens: None,
             needs_verified: false,
-            is_begun: false,
+            goes_on_with: None,
             alone: false,
             wish: Wish::default(),
             failed_on: Vec::new(),

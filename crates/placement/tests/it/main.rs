@@ -1,6 +1,8 @@
 //! Tests of `placement` through its public API.
 
 #[cfg(test)]
+mod explanations;
+#[cfg(test)]
 mod filters;
 #[cfg(test)]
 mod house;

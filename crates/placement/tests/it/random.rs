@@ -30,7 +30,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn pool()(node in name(), id in name(), features in 0_u64..4, continues: bool, gpu: bool, loads: bool)
+    fn pool()(node in name(), id in name(), features in 0_u64..8, gpu: bool, loads: bool)
         -> Pool {
         let device = DeviceShare { id: DeviceId("g".into()), ratio: 1 };
         let model = LoadableModel {
@@ -38,7 +38,6 @@ prop_compose! {
         };
         Pool {
             features: Features(features),
-            continues,
             devices: gpu.then_some(device).into_iter().collect(),
             loadable: loads.then_some(model).into_iter().collect(),
             ..Pool::new(node, id)
@@ -89,13 +88,13 @@ fn wish() -> impl proptest::strategy::Strategy<Value = Wish> {
 
 prop_compose! {
     fn request()(
-        features in 0_u64..4, ctx_tokens in prop::option::of(1_u64..4), is_begun: bool, alone: bool,
+        features in 0_u64..4, ctx_tokens in prop::option::of(1_u64..4), goes_on_with in prop::option::of(4_u64..8), alone: bool,
         wish in wish(), failed_on in prop::collection::vec(key(), 0..3), last in prop::option::of(key()),
     ) -> Request {
         Request {
             features: Features(features),
             ctx_tokens,
-            is_begun,
+            goes_on_with: goes_on_with.map(Features),
             alone,
             wish,
             failed_on,

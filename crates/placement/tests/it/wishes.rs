@@ -1,6 +1,6 @@
 use placement::{
-    Cursor, DeviceId, DeviceShare, Pool, Replica, ReplicaState, Request, Strategy, Wish, WishMode,
-    decide, to_empty,
+    Cursor, DeviceId, DeviceShare, Features, Pool, Replica, ReplicaState, Request, Strategy, Wish,
+    WishMode, decide, to_empty,
 };
 
 use crate::house::{chosen, cluster, key, loaded, pool, ready, reasons, request};
@@ -91,9 +91,9 @@ fn a_replica_that_failed_is_excluded_while_another_is_open() {
 
 #[test]
 fn what_was_begun_goes_where_it_can_go_on_as_long_as_that_may_come_back() {
-    let begun = Request { is_begun: true, ..request() };
+    let begun = Request { goes_on_with: Some(Features(0b110)), ..request() };
     let continuing = |state| {
-        let able = Pool { continues: true, ..pool("b") };
+        let able = Pool { features: Features(0b011), ..pool("b") };
         cluster([(pool("a"), ready("a")), (able, Replica { state, ..ready("b") })])
     };
     assert_eq!(chosen(&continuing(ReplicaState::Ready), &begun), Some("b"));
