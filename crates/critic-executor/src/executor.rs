@@ -28,6 +28,7 @@ use crate::admission::breaker::BreakerState;
 use crate::cache::AnswerCache;
 use crate::context::RunScope;
 use crate::cost::{Cost, CostSummary};
+use crate::foresight::DryRun;
 use crate::hooks::{HookDelivery, Hooks, RunInfo};
 use crate::input::RunInput;
 use crate::judgement::Judgement;
@@ -239,6 +240,30 @@ impl Executor {
                 Ok(Arc::unwrap_or_clone(report))
             }
         }
+    }
+
+    /// What a run of a plan over an input would do, as far as that can be told without calling a critic: whose
+    /// gates let them run, who is gated, and whose gates depend on what others will find. Conditions of policies
+    /// are asked where all of their evidence is known.
+    ///
+    /// ```
+    /// use critic_executor::{
+    ///     CriticContext, CriticOutput, CriticSpec, ExecutionPlan, Executor, Policy, RiskLevel, RunInput, Stage,
+    /// };
+    ///
+    /// let fine = |_ctx: CriticContext| async { Ok(CriticOutput::clean()) };
+    /// let plan = ExecutionPlan::build([
+    ///     CriticSpec::new("words", fine).stage(Stage::FastCritics),
+    ///     CriticSpec::new("judge", fine).policy(Policy::on_high_risk()),
+    /// ])?;
+    /// let told = |risk| Executor::default().dry_run(&plan, &RunInput::new("text").risk(risk)).to_string();
+    /// assert!(told(RiskLevel::High).contains("judge: runs: the risk is high, at least high"));
+    /// assert!(told(RiskLevel::Low).contains("judge: depends on words"));
+    /// # Ok::<(), critic_executor::PlanErrors>(())
+    /// ```
+    #[must_use]
+    pub fn dry_run(&self, plan: &ExecutionPlan, input: &RunInput) -> DryRun {
+        DryRun::of(plan, input)
     }
 
     fn admit(

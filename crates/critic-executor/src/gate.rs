@@ -39,7 +39,8 @@ pub(crate) struct GateInputs<'a> {
     pub(crate) name_of: &'a dyn Fn(u32) -> &'a str,
 }
 
-/// Decides a gate over complete evidence, with its reason.
+/// Decides a gate, with its reason. Where the evidence is not complete, yes and no are what it will say whatever
+/// the rest of the evidence will be.
 pub(crate) fn decide(policy: &Policy, inputs: &GateInputs<'_>) -> GateDecision {
     let (answer, reason) = evaluate(policy, inputs, true);
     GateDecision { answer, reason: reason.into() }

@@ -22,6 +22,7 @@ mod error;
 mod evidence;
 mod executor;
 mod finding;
+mod foresight;
 mod gate;
 mod guard;
 mod hooks;
@@ -65,6 +66,7 @@ pub use executor::{
     RunError, RunOptions,
 };
 pub use finding::{CriticOutput, Evidence, Finding, Span, TextTarget, Violation};
+pub use foresight::{DryRun, Foreseen};
 pub use gate::GateDecision;
 pub use guard::{GuardError, GuardRun, Guarded, guard};
 pub use hooks::{HookDelivery, HookError, HookEvent, Hooks, RunInfo};
@@ -76,6 +78,7 @@ pub use pipeline::{
     PipelineTimeout,
 };
 pub use plan::error::{PlanError, PlanErrors, PlanWarning};
+pub use plan::explain::{ExplainedCritic, ExplainedStage, Explanation};
 pub use plan::{Budget, ExecutionPlan, OnExhausted, PlanBuilder, RunTimeout};
 pub use policy::{GateAnswer, Policy};
 pub use record::{

@@ -8,6 +8,7 @@ use std::time::Duration;
 mod build;
 mod checks;
 pub(crate) mod error;
+pub(crate) mod explain;
 mod export;
 mod graph;
 mod nearest;

@@ -210,6 +210,15 @@ fn is_default_attempt(spec: &CriticSpec) -> bool {
 
 /// The delays between all attempts together, as jitter spreads them on average.
 fn shortest_delays(spec: &CriticSpec) -> Duration {
+    let longest = longest_delays(spec);
+    match spec.retry.jitter {
+        Jitter::None => longest,
+        Jitter::Equal | Jitter::Full => longest / 2,
+    }
+}
+
+/// The delays between all attempts together, each as long as it can be.
+pub(super) fn longest_delays(spec: &CriticSpec) -> Duration {
     let retry = &spec.retry;
     let mut total = Duration::ZERO;
     let mut delay = retry.base.min(retry.cap);
@@ -223,9 +232,5 @@ fn shortest_delays(spec: &CriticSpec) -> Duration {
                 .unwrap_or(retry.cap),
         );
     }
-    total = total.saturating_add(delay.saturating_mul(left));
-    match retry.jitter {
-        Jitter::None => total,
-        Jitter::Equal | Jitter::Full => total / 2,
-    }
+    total.saturating_add(delay.saturating_mul(left))
 }

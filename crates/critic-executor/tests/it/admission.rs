@@ -240,6 +240,8 @@ async fn a_breaker_counts_only_failures_of_the_service() {
     }
 }
 
+/// Regression 27.
+///
 /// Verifies: CRIT-143
 #[tokio::test(start_paused = true)]
 async fn so_many_probes_pass_at_once_and_those_cut_short_give_their_place_back() {

@@ -68,6 +68,8 @@ async fn a_hit_takes_no_attempt_no_token_no_permit_and_no_money() {
     assert_eq!(again.decision().verdict, critic_executor::Verdict::Escalate);
 }
 
+/// Regression 31.
+///
 /// Verifies: CRIT-183
 #[tokio::test(start_paused = true)]
 async fn an_empty_finding_is_a_hit_and_an_error_or_a_panic_is_a_miss() {
@@ -100,6 +102,8 @@ async fn what_is_in_the_cache_is_validated_as_if_the_critic_had_said_it() {
     assert_eq!(report.elapsed(), ms(5));
 }
 
+/// Regression 31.
+///
 /// Verifies: CRIT-184
 #[tokio::test(start_paused = true)]
 async fn only_answers_of_the_critics_themselves_are_kept() {

@@ -73,6 +73,8 @@ async fn with_fewer_permits_a_small_run_gets_half_of_them_beside_a_huge_one() {
     }
 }
 
+/// Regression 28.
+///
 /// Verifies: CRIT-086
 #[tokio::test(start_paused = true)]
 async fn under_an_endless_stream_of_urgent_runs_the_least_urgent_one_waits_nine_intervals() {

@@ -10,9 +10,15 @@ mod cel;
 #[cfg(test)]
 mod contexts;
 #[cfg(test)]
+mod deadlines;
+#[cfg(test)]
+mod engineering;
+#[cfg(test)]
 mod exports;
 #[cfg(test)]
 mod fairness;
+#[cfg(test)]
+mod foresight;
 #[cfg(test)]
 mod gates;
 #[cfg(test)]
@@ -29,6 +35,8 @@ mod plans;
 mod records;
 #[cfg(test)]
 mod registry;
+#[cfg(test)]
+mod regressions;
 #[cfg(test)]
 mod resources;
 #[cfg(test)]

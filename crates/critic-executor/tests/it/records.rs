@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::support::{clean, failing, found, ms, plan, run, violation};
 
 /// A random plan whose outcomes are fixed and whose times are not.
-fn random_plan(shape: &[(u8, u8, u8)], times: &[u64], mode: StageMode) -> ExecutionPlan {
+pub(crate) fn random_plan(shape: &[(u8, u8, u8)], times: &[u64], mode: StageMode) -> ExecutionPlan {
     let critics = shape.iter().enumerate().map(|(index, (stage, kind, link))| {
         let name = format!("c{index}");
         let time = times[index % times.len()];

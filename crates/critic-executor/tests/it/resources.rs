@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use critic_executor::{
-    BreakerPolicy, CancelReason, CleanupWhen, CriticContext, CriticError, CriticOutput, CriticSpec,
-    ExecutionHint, ExecutionPlan, Executor, ExecutorSettings, RateLimit, RetryPolicy, RunCanceller,
-    RunInput, RunOptions, Stage, Status, TimeoutScope, Verdict,
+    BreakerPolicy, CancelReason, CancellationRegistry, CleanupWhen, CriticContext, CriticError,
+    CriticOutput, CriticSpec, ExecutionHint, ExecutionPlan, Executor, ExecutorSettings, RateLimit,
+    RetryPolicy, RunCanceller, RunInput, RunOptions, Stage, Status, TimeoutScope, Verdict,
 };
 use tokio::time::Instant;
 
@@ -44,6 +44,7 @@ async fn ten_thousand_random_cancellations_leave_nothing() {
         critic("spawned", ExecutionHint::Spawn).retry(RetryPolicy::attempts(2)).concurrency(3),
         critic("inline", ExecutionHint::Inline).rate_limit(RateLimit::per_second(500.0).burst(5)),
         critic("probed", ExecutionHint::Spawn).breaker(BreakerPolicy::consecutive(3)),
+        critic("blocking", ExecutionHint::Blocking).concurrency(2),
         critic("gated", ExecutionHint::Spawn)
             .stage(Stage::DeepAnalysis)
             .policy(critic_executor::Policy::OnViolation),
@@ -56,13 +57,19 @@ async fn ten_thousand_random_cancellations_leave_nothing() {
             random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         random >> 33
     };
-    for _ in 0..500 {
-        let runs = (0..20).map(|_| {
+    let registry = CancellationRegistry::new();
+    for round in 0..500 {
+        let runs = (0..20).map(|run| {
             let (executor, plan, number, after, way) =
-                (executor.clone(), plan.clone(), next(), next() % 60, next() % 3);
+                (executor.clone(), plan.clone(), next(), next() % 60, next() % 4);
+            let registry = &registry;
             async move {
                 let canceller = RunCanceller::new();
-                let options = RunOptions::new().seed(number).canceller(&canceller);
+                let mut options = RunOptions::new().seed(number).canceller(&canceller);
+                let id = format!("{round}-{run}");
+                if way == 3 {
+                    options = options.registered(registry.register(&*id).unwrap());
+                }
                 let run = executor.run_with(&plan, RunInput::new(number.to_string()), options);
                 let mut run = Box::pin(run);
                 if tokio::time::timeout(ms(after), &mut run).await.is_err() {
@@ -70,6 +77,10 @@ async fn ten_thousand_random_cancellations_leave_nothing() {
                         0 => drop(run),
                         1 => {
                             canceller.cancel(CancelReason::User("enough".into()));
+                            assert!(run.await.unwrap().cancelled().is_some());
+                        }
+                        3 => {
+                            registry.cancel(&id, CancelReason::User("enough".into()));
                             assert!(run.await.unwrap().cancelled().is_some());
                         }
                         _ => drop(run.await.unwrap()),
@@ -80,6 +91,9 @@ async fn ten_thousand_random_cancellations_leave_nothing() {
         futures_util::future::join_all(runs).await;
     }
     settled(&executor).await;
+    assert!(registry.is_empty() && registry.cleanups_running() == 0);
+    // Not even a task that the executor does not count.
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 0);
     assert_eq!(inside.now(), 0);
     assert_eq!(cleanups.load(Ordering::SeqCst), inside.calls.load(Ordering::SeqCst));
 }
@@ -169,6 +183,8 @@ async fn a_token_that_comes_too_late_is_not_waited_for() {
     assert_eq!(report.elapsed(), ms(0));
 }
 
+/// Regression 27.
+///
 /// Verifies: CRIT-140, CRIT-142, CRIT-143
 #[tokio::test(start_paused = true)]
 async fn a_breaker_opens_probes_and_closes_again() {

@@ -141,6 +141,8 @@ async fn a_breaker_opens_when_half_of_enough_recent_calls_failed() {
     }
 }
 
+/// Regression 27.
+///
 /// Verifies: CRIT-140
 #[tokio::test(start_paused = true)]
 async fn a_success_starts_the_count_of_failures_in_a_row_anew() {
