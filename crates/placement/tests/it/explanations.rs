@@ -11,7 +11,7 @@ fn pools(explanation: &Explanation) -> Vec<&str> {
     explanation.candidates.iter().map(|one| &*one.pool).collect()
 }
 
-/// Verifies: ORCH-112, ORCH-123
+/// Verifies: ORCH-112
 #[test]
 fn an_explanation_names_the_choice_and_every_candidate() {
     let snapshot = loaded(&[("a", 4), ("b", 1), ("c", 2)]);

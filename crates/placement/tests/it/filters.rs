@@ -175,7 +175,6 @@ fn memory_never_rejects_a_replica_that_holds_the_model() {
     }
 }
 
-/// Verifies: ORCH-124
 #[test]
 fn what_runs_is_not_stopped_for_another_model() {
     let mut case = to_load(Some(1000));

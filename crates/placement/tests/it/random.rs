@@ -147,7 +147,7 @@ prop_compose! {
 }
 
 proptest! {
-    /// Verifies: ORCH-111, ORCH-118
+    /// Verifies: ORCH-118
     #[test]
     fn the_order_in_which_a_snapshot_was_put_together_changes_no_decision(
         ((nodes, pools, replicas), shuffled) in cluster().prop_flat_map(|(nodes, pools, replicas)| {
@@ -174,7 +174,7 @@ proptest! {
         prop_assert_eq!(list(&one), list(&other));
     }
 
-    /// Verifies: ORCH-112, ORCH-120, ORCH-125
+    /// Verifies: ORCH-112
     #[test]
     fn what_is_assigned_passed_every_filter_and_what_passed_is_assigned(
         (nodes, pools, replicas) in cluster(), request in request(), strategy in strategy(),

@@ -5,7 +5,6 @@ use placement::{
 
 use crate::house::{chosen, cluster, key, pool, ready, request};
 
-/// Verifies: ORCH-125
 #[test]
 fn the_version_grows_with_topology_and_readiness_and_with_nothing_else() {
     let mut snapshot = Snapshot::default();

@@ -83,7 +83,7 @@ fn round_robin_goes_on_behind_a_replica_that_is_gone() {
     assert_eq!(chosen_by(&snapshot, &request(), ROUND, &Cursor(Some(key("c")))), Some("a"));
 }
 
-/// Verifies: ORCH-116, ORCH-117
+/// Verifies: ORCH-116
 #[test]
 fn a_session_stays_where_it_was_and_falls_back_on_the_base_strategy() {
     let sticky = Strategy::default();

@@ -14,7 +14,6 @@ fn preferring(pools: &[&str], no_fallback: bool) -> Request {
     wishing(Wish { mode: WishMode::Prefer, prefer_pools, no_fallback, ..Wish::default() })
 }
 
-/// Verifies: ORCH-121
 #[test]
 fn another_pool_is_taken_only_where_no_preferred_one_can() {
     let prefers_b = preferring(&["b"], false);
@@ -39,7 +38,6 @@ fn another_pool_is_taken_only_where_no_preferred_one_can() {
     );
 }
 
-/// Verifies: ORCH-120, ORCH-100
 #[test]
 fn a_pinned_task_goes_nowhere_else_even_after_a_failure_there() {
     let pinned = Request {
@@ -52,7 +50,6 @@ fn a_pinned_task_goes_nowhere_else_even_after_a_failure_there() {
     assert_eq!(chosen(&loaded(&[("a", 0), ("b", 4)]), &pinned), None);
 }
 
-/// Verifies: ORCH-121
 #[test]
 fn avoided_pools_and_other_devices_are_never_taken() {
     let avoiding = wishing(Wish { avoid_pools: vec!["a".into()], ..Wish::default() });
@@ -75,7 +72,6 @@ fn avoided_pools_and_other_devices_are_never_taken() {
     assert_eq!(chosen(&snapshot, &masked(&["g1"])), None);
 }
 
-/// Verifies: ORCH-100
 #[test]
 fn a_replica_that_failed_is_excluded_while_another_is_open() {
     let failed = Request { failed_on: vec![key("a")], ..request() };
