@@ -104,6 +104,7 @@ pub(crate) async fn run(
         meter: Arc::clone(&models) as _,
         host: host.clone(),
         observer: Arc::clone(&metrics) as _,
+        spans: Arc::new(()),
     })
     .await
     .context("cannot take over the last run")?;

@@ -45,8 +45,17 @@ impl fmt::Display for CorrelationId {
     }
 }
 
-/// The client's trace where it sends one valid `traceparent`, else the start of a new one (ORCH-006).
-pub(crate) fn trace_of(headers: &HeaderMap) -> TraceContext {
+/// Where a request stands in a trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) trace: TraceContext,
+    /// The client's place.
+    pub(crate) parent_span: Option<u64>,
+}
+
+/// A new place in the client's trace where it sends one valid `traceparent`, else at the start of a new one
+/// (ORCH-006), which is marked as recorded where `records` says so.
+pub(crate) fn place_of(headers: &HeaderMap, records: bool) -> Place {
     let mut given = headers.get_all("traceparent").iter();
     let continued = match (given.next(), given.next()) {
         (Some(value), None) => value.to_str().ok().and_then(TraceContext::parse),
@@ -54,7 +63,15 @@ pub(crate) fn trace_of(headers: &HeaderMap) -> TraceContext {
     };
     // The second half of a UUIDv7 is random.
     let random = || Uuid::now_v7().as_u64_pair().1;
-    continued.unwrap_or_else(|| TraceContext::start(Uuid::now_v7().as_u128(), random()))
+    match continued {
+        Some(client) => {
+            Place { trace: client.child(random()), parent_span: Some(client.span_number()) }
+        }
+        None => {
+            let trace = TraceContext::start(Uuid::now_v7().as_u128(), random());
+            Place { trace: if records { trace.recorded() } else { trace }, parent_span: None }
+        }
+    }
 }
 
 fn is_usable(value: &[u8]) -> bool {

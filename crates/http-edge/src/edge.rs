@@ -18,7 +18,7 @@ use crate::{
     access::Asked,
     audit::{Audit, Witness},
     control::Rules,
-    correlation::{self, trace_of},
+    correlation::{self, Place, place_of},
     cors::Grant,
     scope::ScopeRefused,
     token::Presented,
@@ -32,8 +32,10 @@ const FIELD_OVERHEAD_BYTES: usize = 4;
 pub struct RequestContext {
     /// Ties together everything that the request causes.
     pub correlation_id: CorrelationId,
-    /// The client's trace, or one that starts with the request.
+    /// The request's own place in the client's trace, or in one that starts with it.
     pub trace: TraceContext,
+    /// The client's place in that trace; `None` where the trace starts with the request.
+    pub parent_span: Option<u64>,
     /// Who asks.
     pub identity: ClientIdentity,
     /// What is borne.
@@ -71,10 +73,11 @@ impl Edge {
         B::Error: Into<axum::BoxError>,
     {
         let correlation_id = CorrelationId::of(request.headers());
-        let trace = trace_of(request.headers());
+        let place = place_of(request.headers(), self.options.records_traces);
         // Of the highest level, so that it is there for whichever lines are told.
-        let span = tracing::error_span!("request", %correlation_id, trace_id = trace.trace_id());
-        self.answer_within(request, peer, correlation_id, trace).instrument(span).await
+        let span =
+            tracing::error_span!("request", %correlation_id, trace_id = place.trace.trace_id());
+        self.answer_within(request, peer, correlation_id, place).instrument(span).await
     }
 
     async fn answer_within<B>(
@@ -82,7 +85,7 @@ impl Edge {
         request: Request<B>,
         peer: Peer,
         correlation_id: CorrelationId,
-        trace: TraceContext,
+        place: Place,
     ) -> Response
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -96,7 +99,7 @@ impl Edge {
         let answer = match self.admit(&request, peer, witness, is_preflight, &rules) {
             Ok(_) if is_preflight => Grant::preflight(request.headers()),
             Ok(identity) => {
-                self.route(request, identity, trace, witness, Arc::clone(&rules.limits)).await
+                self.route(request, identity, place, witness, Arc::clone(&rules.limits)).await
             }
             Err(problem) => problem.into_response(),
         };
@@ -109,7 +112,7 @@ impl Edge {
         &self,
         mut request: Request<B>,
         identity: ClientIdentity,
-        trace: TraceContext,
+        place: Place,
         witness: Witness<'_>,
         limits: Arc<EdgeLimits>,
     ) -> Response
@@ -120,7 +123,8 @@ impl Edge {
         let path = request.uri().clone();
         request.extensions_mut().insert(RequestContext {
             correlation_id: witness.correlation_id.clone(),
-            trace,
+            trace: place.trace,
+            parent_span: place.parent_span,
             identity: identity.clone(),
             limits,
         });

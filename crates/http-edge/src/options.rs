@@ -69,6 +69,8 @@ pub struct EdgeOptions {
     pub counters: Arc<EdgeCounters>,
     /// Changes limits and allowed origins later; the server begins with those given here.
     pub control: EdgeControl,
+    /// Whether traces that start here are marked as recorded, so that others record their part, too.
+    pub records_traces: bool,
 }
 
 impl EdgeOptions {
@@ -83,6 +85,7 @@ impl EdgeOptions {
             renderer: None,
             counters: Arc::new(EdgeCounters::default()),
             control: EdgeControl::default(),
+            records_traces: false,
         }
     }
 }

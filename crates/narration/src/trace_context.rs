@@ -1,5 +1,8 @@
 use std::fmt;
 
+/// The flag `sampled` of the format.
+const SAMPLED: u8 = 1;
+
 /// A place in a trace, as the header `traceparent` carries it in version 00 of the format
 /// (<https://www.w3.org/TR/trace-context/#traceparent-header>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +40,30 @@ impl TraceContext {
     #[must_use]
     pub fn child(self, span_id: u64) -> Self {
         Self { span_id: span_id.max(1), ..self }
+    }
+
+    /// The same place, in a trace whose spans are recorded.
+    #[must_use]
+    pub fn recorded(self) -> Self {
+        Self { flags: self.flags | SAMPLED, ..self }
+    }
+
+    /// Whether whoever began the trace records it, so that others are to do so, too.
+    #[must_use]
+    pub fn is_recorded(self) -> bool {
+        self.flags & SAMPLED != 0
+    }
+
+    /// The number of the trace.
+    #[must_use]
+    pub fn trace_number(self) -> u128 {
+        self.trace_id
+    }
+
+    /// The number of this place in the trace.
+    #[must_use]
+    pub fn span_number(self) -> u64 {
+        self.span_id
     }
 
     /// What all places of the trace have in common: 32 hex digits.

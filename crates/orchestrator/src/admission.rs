@@ -8,22 +8,20 @@ use api_types::{
     Determinism, InvalidField, OutputRequest, PreparationView, ResponseFormat, SamplingRequest,
     TaskRequest, TaskState, ToolChoice, ToolMode, Workload,
 };
-use narration::{Fact, human};
+use narration::{Fact, TraceContext, human};
 use orchestrator_core::{Event, TaskId, WhenFull};
 use sha2::{Digest as _, Sha256};
-use tokio::{
-    sync::{OwnedMutexGuard, oneshot},
-    time::Instant,
-};
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use uuid::Uuid;
 
 use crate::{
-    Binding, BindingKey, JournalError, Progress, Record, Refusal, TaskRow, TaskSpec,
+    Binding, BindingKey, JournalError, Progress, Record, Refusal, Span, Stage, TaskRow, TaskSpec,
     ending::{DrawnUp, Ending},
     live_task::LiveTask,
     model::{ModelFacts, ModelRefusal, PromptText},
     pool_table::{PoolFacts, PoolState, missing_feature},
     shared::{NoPlace, Reservation, Shared},
+    span::Beginning,
     task_log::TaskLog,
 };
 
@@ -40,7 +38,10 @@ pub struct Submission {
     /// Name of the client.
     pub identity: Arc<str>,
     pub correlation_id: String,
+    /// The submission's own place in a trace, as W3C `traceparent`.
     pub traceparent: Option<String>,
+    /// The place that it came from; `None` where the trace begins with it.
+    pub parent_span: Option<u64>,
     /// Route template that scopes the idempotency key.
     pub route: &'static str,
     pub idempotency_key: Option<Arc<str>>,
@@ -102,12 +103,32 @@ pub(crate) async fn submit(
     shared: &Arc<Shared>,
     submission: Submission,
 ) -> Result<Accepted, Refusal> {
-    let began = Instant::now();
+    let beginning = Beginning::now(&*shared.clock);
+    let trace = submission.traceparent.as_deref().and_then(TraceContext::parse);
+    let parent_span = submission.parent_span;
+    let model = submission.request.model_ref.clone();
     let outcome = judge(shared, submission).await;
+    if let Some(place) = trace {
+        let accepted = outcome.as_ref().ok().map(|accepted| &accepted.task);
+        let refused = outcome.as_ref().err().map(|refusal| refusal.body("").code.name());
+        shared.spans.ended(&Span {
+            stage: Stage::Admission,
+            place,
+            parent_span,
+            began: beginning.at(),
+            took: beginning.elapsed(),
+            task: accepted.map(|task| task.id),
+            model: accepted.map(|task| task.spec.model_ref.as_str()).or(model.as_deref()),
+            pool_id: None,
+            attempt: None,
+            tokens: None,
+            failure: refused,
+        });
+    }
     match &outcome {
         Ok(accepted) if accepted.is_replay => {}
         Ok(accepted) => {
-            shared.observer.admitted(accepted.task.spec.labels(), began.elapsed());
+            shared.observer.admitted(accepted.task.spec.labels(), beginning.elapsed());
         }
         Err(refusal) => {
             let body = refusal.body("");

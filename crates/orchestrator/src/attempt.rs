@@ -2,10 +2,9 @@ use std::{sync::Arc, time::Duration};
 
 use adapter_host::{Attempt, AttemptId, Binding, Input};
 use api_types::{ErrorCode, EventKind, MetricsEvent, StartedEvent, TaskState};
-use narration::{Fact, TraceContext, human};
+use narration::{Fact, human};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     AttemptRow, Outcome, Record,
@@ -18,6 +17,7 @@ use crate::{
     replay::Replay,
     run::Dispatch,
     shared::Shared,
+    span::RunSpans,
     verdict::{Verdict, adapter_verdict, end, fail, stopped, unreachable_pool},
     wire,
 };
@@ -50,6 +50,7 @@ pub(crate) async fn attempt(
     pool: &PoolFacts,
     attempt_id: AttemptId,
     stop: CancellationToken,
+    spans: &mut RunSpans<'_>,
 ) -> Verdict {
     let Some(model) = pool.model(&live.spec.model_id) else {
         return unreachable_pool("the pool does not serve the model any more");
@@ -94,6 +95,7 @@ pub(crate) async fn attempt(
         dispatch,
         Placed { pool, model, binding: &binding, attempt_id, stop },
         Continued { input, method, run_settings, replay, failover },
+        spans,
     ))
     .await;
     if let (Some(method), Some(outcome)) = (failover, verdict.outcome_name()) {
@@ -129,6 +131,7 @@ async fn stream(
     dispatch: &Dispatch,
     placed: Placed<'_>,
     continued: Continued,
+    spans: &mut RunSpans<'_>,
 ) -> Verdict {
     let Placed { pool, model, binding, attempt_id, stop } = placed;
     let Continued { input, method, run_settings, replay, failover } = continued;
@@ -146,7 +149,7 @@ async fn stream(
         output: live.spec.output.clone(),
         run_settings,
         correlation_id: live.spec.correlation_id.as_str().into(),
-        traceparent: next_hop(live.spec.traceparent.as_deref()),
+        traceparent: spans.next_hop().map(Into::into),
     };
     let submitted = tokio::select! {
         biased;
@@ -158,6 +161,7 @@ async fn stream(
         Some(Err(error)) => return adapter_verdict(live, &error, &replay),
         None => return stopped(live, Counted::default()),
     };
+    spans.streaming();
     if let Some(method) = failover {
         note_failover(live, method, pool);
     }
@@ -167,13 +171,6 @@ async fn stream(
         relay.write_started(&started(live, dispatch, pool));
     }
     relay.pump().await
-}
-
-/// The place in the trace that the engine is told: a new one for each attempt.
-fn next_hop(traceparent: Option<&str>) -> Option<Arc<str>> {
-    let trace = TraceContext::parse(traceparent?)?;
-    let (_time, random) = Uuid::now_v7().as_u64_pair();
-    Some(trace.child(random).to_string().into())
 }
 
 /// What the engine starts from; the prompt is rendered and journalled once.

@@ -1,7 +1,7 @@
 //! The embeddable orchestrator: admission, scheduling, task runs, recovery.
 //!
 //! The crate owns the ports it needs ([`Journal`], [`EventStore`], [`PromptMeter`], [`ModelDirectory`],
-//! [`Clock`], [`Observer`]) and drives the pure scheduler of `orchestrator-core`. It never reads the environment, and
+//! [`Clock`], [`Observer`], [`SpanSink`]) and drives the pure scheduler of `orchestrator-core`. It never reads the environment, and
 //! everything it spawns ends with its owner.
 //!
 //! Invariants: a task that was accepted is durable, and ends once, in one terminal state with a reason;
@@ -37,6 +37,7 @@ mod result;
 mod retention;
 mod run;
 mod shared;
+mod span;
 mod subscription;
 mod task_log;
 mod verdict;
@@ -61,5 +62,6 @@ pub use record::{
 pub use recovery::{RESTORED_NOTES, RecoveryError};
 pub use refusal::Refusal;
 pub use shared::Parts;
+pub use span::{Span, SpanSink, Stage};
 pub use subscription::{Subscribed, Subscription};
 pub use task_log::{Delivery, Terminal};

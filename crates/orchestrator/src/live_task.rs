@@ -28,6 +28,8 @@ pub(crate) struct Changing {
     pub(crate) state: TaskState,
     pub(crate) prompt_ids: Option<Arc<[u32]>>,
     pub(crate) progress: Progress,
+    /// Wall clock when it last joined the queue.
+    pub(crate) queued_at_ms: u64,
     /// From admission to the first token; lost with the process.
     pub(crate) first_token_ms: Option<u64>,
 }
@@ -47,6 +49,8 @@ pub(crate) enum StopReason {
 
 impl LiveTask {
     pub(crate) fn new(row: TaskRow, log: Arc<TaskLog>, shown_until: u64) -> Self {
+        let last_ended = row.progress.attempts.last().and_then(|attempt| attempt.ended_at_ms);
+        let queued_at_ms = last_ended.unwrap_or(row.spec.admitted_at_ms);
         Self {
             id: row.id,
             sequence: row.sequence,
@@ -58,6 +62,7 @@ impl LiveTask {
                 state: row.state,
                 prompt_ids: row.prompt_ids,
                 progress: row.progress,
+                queued_at_ms,
                 first_token_ms: None,
             }),
             at_work: Mutex::default(),

@@ -124,6 +124,11 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
+    /// The place of the task's admission in its trace.
+    pub(crate) fn trace(&self) -> Option<TraceContext> {
+        TraceContext::parse(self.traceparent.as_deref()?)
+    }
+
     /// What ties the task to the rest of its trace in log lines: 32 hex digits.
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {

@@ -15,6 +15,7 @@ use crate::{
     live_task::LiveTask,
     pool_table::{PoolFacts, PoolState, replica_id},
     shared::Shared,
+    span::RunSpans,
     verdict::{RetryReason, Verdict, stopped_ending},
 };
 
@@ -38,14 +39,17 @@ pub(crate) struct Dispatch {
 
 /// Runs one attempt of a task and does what follows from it.
 pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Dispatch) {
+    let mut spans = RunSpans::begin(shared, live);
     let pool = shared.pools.get(&dispatch.replica);
     let Some(pool) = pool.filter(|pool| pool.state != PoolState::Draining) else {
+        spans.over(Some("pool_gone"));
         // The pool went between the decision and its execution.
         requeue(shared, live, &dispatch, RetryReason::Unreachable).await;
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
     };
     if !suits(live, &pool, &shared.pools.serving(&live.spec.model_id)) {
+        spans.over(Some("misplaced"));
         misplaced(shared, live, &dispatch).await;
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
@@ -59,8 +63,10 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
     );
     let attempt_id = AttemptId(Uuid::now_v7());
     let stop = live.begin_attempt(&dispatch.replica);
-    let work = attempt(shared, live, &dispatch, &pool, attempt_id, stop);
+    spans.placed(&pool.replica.pool_id, attempt_id);
+    let work = attempt(shared, live, &dispatch, &pool, attempt_id, stop, &mut spans);
     let verdict = shared.guard_panics(live, work).await;
+    spans.judged(&verdict);
     live.end_attempt();
     settle(shared, live, &dispatch, &pool, attempt_id, verdict).await;
 }
@@ -249,6 +255,7 @@ async fn misplaced(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: &Dispat
 
 /// Gives the task back to the scheduler; ends it where the scheduler has ended it meanwhile.
 async fn put_back(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: &Dispatch, next: Next) {
+    live.changing().queued_at_ms = shared.clock.wall_ms();
     if !shared.attempt_ended(live.id, dispatch.lease, next)
         && let Some(ending) = stopped_ending(live, Counted::default())
     {

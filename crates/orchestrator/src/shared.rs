@@ -21,7 +21,7 @@ use tracing::Instrument as _;
 
 use crate::{
     Clock, EndRow, EventStore, EventStoreError, Finished, Journal, JournalError, Observer, Options,
-    Outcome, Record,
+    Outcome, Record, SpanSink,
     admission::Admissions,
     ending::{Counted, Ending, finish, task_error},
     live_task::{LiveTask, StopReason},
@@ -30,6 +30,7 @@ use crate::{
     rate::Rates,
     retention::RetentionState,
     run::{self, Dispatch},
+    span,
     task_log::TaskLog,
     verdict::Verdict,
 };
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) meter: Arc<dyn PromptMeter>,
     pub(crate) host: AdapterHost,
     pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) spans: Arc<dyn SpanSink>,
     pub(crate) pools: PoolTable,
     /// What ends the watch over each attached pool.
     pub(crate) watches: Mutex<HashMap<ReplicaKey, CancellationToken>>,
@@ -106,6 +108,8 @@ pub struct Parts {
     pub host: AdapterHost,
     /// Who counts; `()` where nobody does.
     pub observer: Arc<dyn Observer>,
+    /// Who puts traces together; `()` where nobody does.
+    pub spans: Arc<dyn SpanSink>,
 }
 
 impl Shared {
@@ -121,6 +125,7 @@ impl Shared {
             meter: parts.meter,
             host: parts.host,
             observer: parts.observer,
+            spans: parts.spans,
             pools: PoolTable::default(),
             watches: Mutex::default(),
             admissions: Admissions::default(),
@@ -230,6 +235,7 @@ impl Shared {
         } else {
             let shared = Arc::clone(self);
             let ending = Ending::by_scheduler(&live, by);
+            span::waited(self, &live, Some(by_name(by)));
             let span = live.span();
             self.spawn(async move { finish(&shared, &live, ending).await }.instrument(span));
         }
@@ -475,5 +481,14 @@ impl Shared {
                 Verdict::End { ending: Box::new(ending), engine_is_done: false }
             }
         }
+    }
+}
+
+/// How a wait in the queue ended that led to no run.
+fn by_name(by: EndedBy) -> &'static str {
+    match by {
+        EndedBy::Deadline | EndedBy::QueueTimeout => Outcome::Expired.name(),
+        EndedBy::Cancel => Outcome::Canceled.name(),
+        EndedBy::Unservable => ErrorCode::ModelNotAvailable.name(),
     }
 }

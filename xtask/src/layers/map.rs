@@ -54,6 +54,7 @@ impl LayerMap {
             ("engine-openai", Layer::Technology(&["adapter-host"])),
             ("event-log", Layer::Technology(&["orchestrator"])),
             ("orchestrator-metrics", Layer::Technology(&["metrics", "orchestrator"])),
+            ("spans-otlp", Layer::Technology(&["orchestrator"])),
             ("store-sqlite", Layer::Technology(&["catalog-core", "operations", "orchestrator"])),
         ];
         let others = [

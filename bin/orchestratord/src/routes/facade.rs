@@ -320,6 +320,7 @@ fn submission(
         identity: context.identity.as_str().into(),
         correlation_id: context.correlation_id.as_str().to_owned(),
         traceparent: Some(context.trace.to_string()),
+        parent_span: context.parent_span,
         route,
         reattach_ms: Some(reattach_ms(key.is_some())),
         idempotency_key: key,

@@ -73,6 +73,7 @@ pub(super) async fn submit(
         identity: context.identity.as_str().into(),
         correlation_id: context.correlation_id.as_str().to_owned(),
         traceparent: Some(context.trace.to_string()),
+        parent_span: context.parent_span,
         route: "/v2/tasks",
         idempotency_key: idempotency_key(&headers).map_err(|field| refused(field.into()))?,
         reattach_ms: None,

@@ -24,6 +24,16 @@ fn a_started_trace_is_valid_whatever_the_numbers() {
 }
 
 #[test]
+fn a_trace_says_whether_it_is_recorded() {
+    assert!(TraceContext::parse(VALID).unwrap().is_recorded());
+    let started = TraceContext::start(7, 8);
+    assert!(!started.is_recorded());
+    let recorded = started.recorded();
+    assert!(recorded.is_recorded() && recorded.child(9).is_recorded());
+    assert_eq!((recorded.trace_number(), recorded.span_number()), (7, 8));
+}
+
+#[test]
 fn what_is_not_of_version_00_is_not_read() {
     let wrong = [
         "",

@@ -17,6 +17,7 @@ use crate::{
     faults::{Faults, FaultyEvents, FaultyJournal},
     model::{Bytewise, Models, TestClock},
     reading::{Story, read_all, read_to, until},
+    spans::Told,
 };
 
 /// An orchestrator over the real stores in a directory of its own, which can be killed and started again.
@@ -27,6 +28,7 @@ pub(crate) struct House {
     pub(crate) engines: Vec<Arc<Engine>>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) spans: Arc<Told>,
     boots: u64,
     running: Option<Running>,
 }
@@ -54,6 +56,7 @@ impl House {
             engines: engines.into_iter().map(Arc::new).collect(),
             clock: Arc::new(TestClock::of_boot(1)),
             faults: Arc::default(),
+            spans: Arc::default(),
             boots: 1,
             running: None,
         };
@@ -84,6 +87,7 @@ impl House {
         }
         let parts = Parts {
             observer: Arc::new(()),
+            spans: Arc::clone(&self.spans) as _,
             options: self.options.clone(),
             clock: Arc::clone(&self.clock) as _,
             journal: Arc::new(FaultyJournal(Arc::clone(&journal), Arc::clone(&self.faults))),
@@ -248,6 +252,7 @@ pub(crate) fn submission(request: TaskRequest) -> Submission {
         identity: "localhost".into(),
         correlation_id: "corr".to_owned(),
         traceparent: None,
+        parent_span: None,
         route: "/v2/tasks",
         idempotency_key: None,
         reattach_ms: None,

@@ -43,6 +43,8 @@ mod seam;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+mod spans;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod time_limits;

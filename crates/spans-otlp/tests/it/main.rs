@@ -1,0 +1,6 @@
+//! Spans on their way to a collector of the test's own.
+
+#[cfg(test)]
+mod collector;
+#[cfg(test)]
+mod exporting;
