@@ -38,7 +38,7 @@ const STEPS: [(&str, Step); 13] = [
         cargo(root, &[&example[..], &["--", "--seconds", "60", "--seed", "1"]].concat())
     }),
     ("default features", |root| {
-        cargo(root, &["check", "--package", "critics", "--package", "critic-executor"])
+        cargo(root, &["check", "-p", "critics", "-p", "critic-executor", "-p", "orchestratord"])
     }),
 ];
 

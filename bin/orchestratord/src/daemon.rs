@@ -41,6 +41,7 @@ use crate::{
     service_manager::ServiceManager,
     signals::Signals,
     state::AppState,
+    telemetry::Telemetry,
 };
 
 /// How long requests that are open after all tasks were drained may take, in milliseconds.
@@ -95,6 +96,8 @@ pub(crate) async fn run(
     models.apply(&config).await.context("cannot give models their names")?;
     let host = AdapterHost::default();
     let metrics = Arc::new(DaemonMetrics::default());
+    let (telemetry, exporting) = Telemetry::open(&config.telemetry)?;
+    let telemetry = Arc::new(telemetry);
     let orchestrator = Orchestrator::start(Parts {
         options: options(&config),
         clock,
@@ -104,7 +107,7 @@ pub(crate) async fn run(
         meter: Arc::clone(&models) as _,
         host: host.clone(),
         observer: Arc::clone(&metrics) as _,
-        spans: Arc::new(()),
+        spans: telemetry.sink(),
     })
     .await
     .context("cannot take over the last run")?;
@@ -158,6 +161,7 @@ pub(crate) async fn run(
             edge: Arc::clone(&counters),
             events,
             store: data_dir.join("store.sqlite"),
+            telemetry: Arc::clone(&telemetry),
         }),
         profile: config.profile.name(),
         abilities: abilities.clone(),
@@ -170,6 +174,7 @@ pub(crate) async fn run(
         tls: entrance.tls.clone(),
         counters,
         control: control.clone(),
+        records_traces: telemetry.is_exporting(),
         ..EdgeOptions::new(entrance.gate.clone())
     };
     announce(&format!("orchestratord listens on {url}"));
@@ -221,6 +226,7 @@ pub(crate) async fn run(
         }
         () = failed.cancelled() => {}
     }
+    exporting.finish().await;
     if let Some(failure) = orchestrator.failure() {
         bail!("the store failed: {failure}");
     }

@@ -37,6 +37,7 @@ mod scrape;
 mod service_manager;
 mod signals;
 mod state;
+mod telemetry;
 mod tokens;
 mod view;
 

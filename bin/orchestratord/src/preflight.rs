@@ -4,7 +4,7 @@ use config_schema::{Loaded, Origin, Problem};
 use crate::{
     entrance::{self, Entrance},
     environment::{Environment, WrongConfig},
-    pools, provisioning, tokens,
+    pools, provisioning, telemetry, tokens,
 };
 
 /// Checks what a start needs beside a configuration that is right in itself: the files that it names, and
@@ -64,6 +64,9 @@ fn check_beside(
     }
     if let Err(error) = provisioning::check(environment, config) {
         note(&["egress"], &error);
+    }
+    if let Err(error) = telemetry::check(&config.telemetry) {
+        note(&["telemetry", "otlp_endpoint"], &error);
     }
     match environment.data_dir(config) {
         Err(error) => note(&["data_dir"], &error),

@@ -6,6 +6,8 @@ use http_edge::EdgeCounters;
 use orchestrator::{EventStore as _, Orchestrator};
 use orchestrator_metrics::{DaemonMetrics, Samples};
 
+use crate::telemetry::Telemetry;
+
 /// Where a page of metrics gets its numbers.
 pub(crate) struct Scrape {
     pub(crate) metrics: Arc<DaemonMetrics>,
@@ -13,6 +15,7 @@ pub(crate) struct Scrape {
     pub(crate) events: Arc<SegmentLog>,
     /// The database; its log stands beside it.
     pub(crate) store: Utf8PathBuf,
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl Scrape {
@@ -22,6 +25,7 @@ impl Scrape {
     /// A declaration and its values do not go together.
     pub(crate) fn page(&self, orchestrator: &Orchestrator) -> Result<String, fmt::Error> {
         let denied = self.edge.denied_by_code().into_iter();
+        let spans = self.telemetry.totals();
         let samples = Samples {
             standing: orchestrator.standing(),
             store_bytes: vec![("records", self.record_bytes()), ("events", self.event_bytes())],
@@ -30,6 +34,8 @@ impl Scrape {
             connections_open: self.edge.connections_open(),
             connections_refused: self.edge.connections_refused(),
             panics: self.edge.panics(),
+            spans_sent: spans.sent,
+            spans_dropped: spans.dropped,
             version: env!("CARGO_PKG_VERSION"),
         };
         self.metrics.page(&samples)

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::{
     Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Operations, Pool, Queue, RateLimits,
-    Retention, Scheduling, Server, Store, Stream, Tls,
+    Retention, Scheduling, Server, Store, Stream, Telemetry, Tls,
     model::{self, STARTER},
     pool::{self, EMBEDDED},
     reader::Reader,
@@ -50,6 +50,7 @@ pub struct Config {
     /// what is new, takes away what is gone and replaces what changed; the others go on untouched.
     pub pools: BTreeMap<String, Pool>,
     pub log: Log,
+    pub telemetry: Telemetry,
 }
 
 /// Kinds of installation.
@@ -106,6 +107,7 @@ impl Default for Config {
             models: default_models(),
             pools: default_pools(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
         }
     }
 }
@@ -184,6 +186,7 @@ impl Config {
             with_default_model(catalog, &models, &pools, section)
         });
         let log = reader.section("log", Log::read);
+        let telemetry = reader.section("telemetry", Telemetry::read);
         check_names(&models, &pools, reader);
         check_aliases(&aliases, &models, reader);
         Self {
@@ -206,6 +209,7 @@ impl Config {
             models,
             pools,
             log,
+            telemetry,
         }
     }
 }

@@ -44,5 +44,5 @@ pub use reread::Change;
 pub use schema::json_schema;
 pub use sections::{
     Catalog, Cors, Egress, Log, LogFormat, LogLevel, Operations, Queue, RateLimits, Retention,
-    Scheduling, Server, Store, Stream, Tls, TokenSync, Trust, WhenFull,
+    Scheduling, Server, Store, Stream, Telemetry, Tls, TokenSync, Trust, WhenFull,
 };

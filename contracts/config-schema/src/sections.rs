@@ -242,6 +242,25 @@ settings! {
     }
 }
 
+settings! {
+    /// Spans of tasks, for a collector that speaks OTLP over HTTP. Nothing is sent without an endpoint, and
+    /// builds without the feature `otlp` refuse one.
+    pub struct Telemetry {
+        /// Address of the collector, such as `http://127.0.0.1:4318`; `/v1/traces` is added.
+        otlp_endpoint: Option<String> = None => collector;
+        /// Most spans that wait to be sent; further ones are dropped and counted.
+        otlp_queue_max: usize = 2_048, 1..=1_000_000;
+        /// Most spans of one request.
+        otlp_batch_max: usize = 512, 1..=10_000;
+        /// Longest time that a span waits for others to be sent with, in milliseconds.
+        otlp_interval_ms: u64 = 5_000, 1..=3_600_000;
+        /// Longest wait for the collector's answer, in milliseconds.
+        otlp_timeout_ms: u64 = 10_000, 1..=600_000;
+        /// Longest time for the last spans when the daemon ends, in milliseconds.
+        otlp_flush_ms: u64 = 2_000, 0..=60_000;
+    }
+}
+
 choices! {
     /// What becomes of a model that lacks what is required.
     pub enum Trust {
@@ -345,6 +364,15 @@ fn hub(text: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("an address such as `https://host`, without credentials, query and fragment")
+    }
+}
+
+fn collector(text: &str) -> Result<(), &'static str> {
+    match hub(text) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(
+            "an address such as \"http://127.0.0.1:4318\", without credentials, query and fragment",
+        ),
     }
 }
 

@@ -167,6 +167,8 @@ impl DaemonMetrics {
             single(&declared::HTTP_CONNECTIONS, samples.connections_open),
             single(&declared::HTTP_CONNECTIONS_REFUSED, samples.connections_refused),
             single(&declared::HTTP_PANICS, samples.panics),
+            single(&declared::SPANS_SENT, samples.spans_sent),
+            single(&declared::SPANS_DROPPED, samples.spans_dropped),
         ]
         .into_iter()
     }

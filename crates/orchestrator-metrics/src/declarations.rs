@@ -92,6 +92,17 @@ pub(crate) static HTTP_CONNECTIONS_REFUSED: Declaration = Declaration::counter(
 pub(crate) static HTTP_PANICS: Declaration =
     Declaration::counter("orchd_http_panics_total", &[], "Requests that ended in a panic.");
 
+pub(crate) static SPANS_SENT: Declaration = Declaration::counter(
+    "orchd_spans_sent_total",
+    &[],
+    "Spans of tasks that the collector of telemetry.otlp_endpoint has taken.",
+);
+pub(crate) static SPANS_DROPPED: Declaration = Declaration::counter(
+    "orchd_spans_dropped_total",
+    &[],
+    "Spans of tasks that were to be sent and that no collector has: the queue was full, or it took none.",
+);
+
 pub(crate) static QUEUE_DEPTH: Declaration = Declaration::gauge(
     "orchd_queue_depth",
     None,
@@ -184,6 +195,8 @@ pub static DECLARATIONS: &[&Declaration] = &[
     &AUTH_FAILURES,
     &HTTP_CONNECTIONS_REFUSED,
     &HTTP_PANICS,
+    &SPANS_SENT,
+    &SPANS_DROPPED,
     &QUEUE_DEPTH,
     &TASKS_RUNNING,
     &SSE_SUBSCRIBERS,

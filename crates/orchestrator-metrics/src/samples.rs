@@ -17,6 +17,10 @@ pub struct Samples {
     pub connections_refused: u64,
     /// Requests that panicked.
     pub panics: u64,
+    /// Spans that a collector has taken.
+    pub spans_sent: u64,
+    /// Spans that no collector has.
+    pub spans_dropped: u64,
     /// Version of the build.
     pub version: &'static str,
 }

@@ -218,6 +218,7 @@ fn failure(verdict: &Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::Retry { reason: RetryReason::Unreachable, .. } => Some("unreachable"),
         Verdict::Retry { reason: RetryReason::Overloaded { .. }, .. } => Some("overloaded"),
+        Verdict::Retry { reason: RetryReason::Planned, .. } => Some("drained"),
         other => other.outcome_name().filter(|name| *name != crate::Outcome::Completed.name()),
     }
 }

@@ -64,6 +64,8 @@ mod openai_client;
 #[cfg(test)]
 mod openmetrics;
 #[cfg(test)]
+mod otlp;
+#[cfg(test)]
 mod package_index;
 #[cfg(test)]
 mod readme;

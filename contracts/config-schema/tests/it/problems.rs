@@ -175,7 +175,7 @@ fn all_problems_of_file_and_environment_come_in_one_run() {
         ("ORCHD_LOG", "debug"),
     ];
     let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, stream, store, \
-                    retention, egress, operations, aliases, pools, models, catalog, log";
+                    retention, egress, operations, aliases, pools, models, catalog, log, telemetry";
     check_with(
         text,
         &environment,

@@ -21,6 +21,8 @@ fn page(metrics: &DaemonMetrics) -> String {
         connections_open: 0,
         connections_refused: 0,
         panics: 0,
+        spans_sent: 0,
+        spans_dropped: 0,
         version: "1",
     };
     metrics.page(&samples).unwrap()
