@@ -7,6 +7,7 @@ use crate::{
     fields::Fields,
     message,
     neutral::{Neutral, refuse_unserved},
+    parameters::CHAT_PARAMETERS,
     request::{deadline_ms, facade_problem, model, priority, same, sampling, stream_options},
 };
 
@@ -54,7 +55,7 @@ pub fn parse_chat(
     body: &[u8],
     headers: &RequestHeaders<'_>,
 ) -> Result<FacadeRequest, RequestProblem> {
-    let mut fields = Fields::of_body(parse_json::<Map<String, Value>>(body)?);
+    let mut fields = Fields::of_body(parse_json::<Map<String, Value>>(body)?, &CHAT_PARAMETERS);
     let model = model(&mut fields)?;
     let messages = fields.take("messages").ok_or_else(|| fields.problem("messages", "is required"));
     let messages = message::messages(messages?)?;
@@ -69,7 +70,9 @@ pub fn parse_chat(
     for name in ["tools", "tool_choice", "response_format"] {
         fields.take(name);
     }
-    options.ignored.extend(HARMLESS.iter().filter(|name| fields.take(name).is_some()));
+    options
+        .ignored
+        .extend(HARMLESS.iter().filter(|name| fields.take_without_effect(name).is_some()));
     if let Some(name) = fields.next_left() {
         return Err(fields.problem(name, "is unknown; remove it"));
     }

@@ -5,6 +5,7 @@ use crate::{
     RequestHeaders, RequestProblem,
     chat_request::HARMLESS,
     fields::Fields,
+    parameters::EMBEDDING_PARAMETERS,
     request::{deadline_ms, facade_problem, model, priority},
 };
 
@@ -36,7 +37,8 @@ pub fn parse_embeddings(
     body: &[u8],
     headers: &RequestHeaders<'_>,
 ) -> Result<EmbeddingRequest, RequestProblem> {
-    let mut fields = Fields::of_body(parse_json::<Map<String, Value>>(body)?);
+    let mut fields =
+        Fields::of_body(parse_json::<Map<String, Value>>(body)?, &EMBEDDING_PARAMETERS);
     let model = model(&mut fields)?;
     let inputs = inputs(&mut fields)?;
     let encoding = match fields.string("encoding_format")?.as_deref() {
@@ -44,10 +46,11 @@ pub fn parse_embeddings(
         Some("base64") => EmbeddingEncoding::Base64,
         Some(_) => return Err(fields.problem("encoding_format", "must be float or base64")),
     };
-    if fields.take("dimensions").is_some() {
+    if fields.take_without_effect("dimensions").is_some() {
         return Err(fields.problem("dimensions", "is not served; the model's own are given"));
     }
-    let ignored = HARMLESS.into_iter().filter(|name| fields.take(name).is_some()).collect();
+    let ignored =
+        HARMLESS.into_iter().filter(|name| fields.take_without_effect(name).is_some()).collect();
     if let Some(name) = fields.next_left() {
         return Err(fields.problem(name, "is unknown; remove it"));
     }

@@ -8,17 +8,20 @@ pub(crate) struct Fields {
     fields: Map<String, Value>,
     /// Path of the object with a dot behind it; empty for the body.
     path: String,
+    /// Names that take effect, where a list of them is kept.
+    served: Option<&'static [&'static str]>,
 }
 
 impl Fields {
-    pub(crate) fn of_body(fields: Map<String, Value>) -> Self {
-        Self { fields, path: String::new() }
+    /// The parameters of a request, of which `served` take effect.
+    pub(crate) fn of_body(fields: Map<String, Value>, served: &'static [&'static str]) -> Self {
+        Self { fields, path: String::new(), served: Some(served) }
     }
 
     /// The fields of `value`, which is at `path`.
     pub(crate) fn of(value: Value, path: &str) -> Result<Self, RequestProblem> {
         match value {
-            Value::Object(fields) => Ok(Self { fields, path: format!("{path}.") }),
+            Value::Object(fields) => Ok(Self { fields, path: format!("{path}."), served: None }),
             _ => Err(RequestProblem::param(path, "must be an object")),
         }
     }
@@ -32,6 +35,13 @@ impl Fields {
     }
 
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        let is_listed = self.served.is_none_or(|served| served.contains(&name));
+        debug_assert!(is_listed, "{name} takes effect and is not listed");
+        self.take_without_effect(name)
+    }
+
+    /// Takes a parameter that is ignored or refused.
+    pub(crate) fn take_without_effect(&mut self, name: &str) -> Option<Value> {
         self.fields.remove(name).filter(|value| !value.is_null())
     }
 

@@ -20,6 +20,7 @@ mod fields;
 mod message;
 mod models;
 mod neutral;
+mod parameters;
 mod request;
 mod text_logprobs;
 mod text_request;
@@ -33,5 +34,6 @@ pub use embedding_request::{EmbeddingEncoding, EmbeddingRequest, parse_embedding
 pub use error::{ErrorEnvelope, ErrorObject, FacadeError, RequestProblem, facade_error};
 pub use event::{AnswerForm, Completion, EventProblem, Progress};
 pub use models::{ModelListObject, ModelObject};
+pub use parameters::{CHAT_PARAMETERS, COMPLETION_PARAMETERS, EMBEDDING_PARAMETERS};
 pub use request::{AnswerOptions, FacadeRequest, RequestHeaders, header};
 pub use text_request::parse_completion;

@@ -23,7 +23,7 @@ pub(crate) fn refuse_unserved(
     not_served: &[(&'static str, Neutral)],
 ) -> Result<(), RequestProblem> {
     for (name, neutral) in not_served {
-        if fields.take(name).is_some_and(|value| !neutral.is(&value)) {
+        if fields.take_without_effect(name).is_some_and(|value| !neutral.is(&value)) {
             return Err(RequestProblem::param(*name, neutral.to_string()));
         }
     }

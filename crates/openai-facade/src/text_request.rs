@@ -6,6 +6,7 @@ use crate::{
     chat_request::HARMLESS,
     fields::Fields,
     neutral::{Neutral, refuse_unserved},
+    parameters::COMPLETION_PARAMETERS,
     request::{deadline_ms, facade_problem, model, priority, sampling, stream_options},
 };
 
@@ -34,7 +35,8 @@ pub fn parse_completion(
     body: &[u8],
     headers: &RequestHeaders<'_>,
 ) -> Result<FacadeRequest, RequestProblem> {
-    let mut fields = Fields::of_body(parse_json::<Map<String, Value>>(body)?);
+    let mut fields =
+        Fields::of_body(parse_json::<Map<String, Value>>(body)?, &COMPLETION_PARAMETERS);
     let model = model(&mut fields)?;
     let prompt = prompt(&mut fields)?;
     let max_tokens = fields.unsigned_32("max_tokens")?;
@@ -46,7 +48,9 @@ pub fn parse_completion(
         return Err(fields.problem("logprobs", "must be 0 to 5"));
     }
     refuse_unserved(&mut fields, &NOT_SERVED)?;
-    options.ignored.extend(HARMLESS.iter().filter(|name| fields.take(name).is_some()));
+    options
+        .ignored
+        .extend(HARMLESS.iter().filter(|name| fields.take_without_effect(name).is_some()));
     if let Some(name) = fields.next_left() {
         return Err(fields.problem(name, "is unknown; remove it"));
     }

@@ -200,7 +200,11 @@ impl DrawnUp {
         };
         let waited_ms = live.waited_ms(&*shared.clock);
         let (event, data, error) = match ending.event {
-            TerminalEvent::End { finish_reasons, result } => {
+            TerminalEvent::End { mut finish_reasons, result } => {
+                // Whoever ends the task from outside ends each of its answers.
+                if let [reason] = finish_reasons[..] {
+                    finish_reasons = vec![reason; usize::from(live.spec.output.choices()).max(1)];
+                }
                 let (result, result_url) = shown_result(live, result);
                 let all = || finish_reasons.iter().map(|&reason| reason.to_owned()).collect();
                 let end = EndEvent {

@@ -1,7 +1,7 @@
 //! Schemas of the OpenAI facade. The daemon reads and writes these objects by hand (`openai-facade`), so
 //! that null counts as absent and each refusal names its parameter; here is what they look like.
 
-use api_types::{ResponseFormat, Tool, ToolCall, ToolChoice};
+use api_types::{Content, ResponseFormat, Tool, ToolCall, ToolChoice};
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::{
@@ -39,6 +39,19 @@ pub(crate) struct ChatCompletionRequest {
     #[schema(exclusive_minimum = 0, maximum = 1)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) top_p: Option<f32>,
+    #[schema(maximum = 1_000_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_k: Option<u32>,
+    #[schema(minimum = 0, maximum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) min_p: Option<f32>,
+    #[schema(exclusive_minimum = 0, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repeat_penalty: Option<f32>,
+    /// Another name of `repeat_penalty`; where both are given they must be equal.
+    #[schema(exclusive_minimum = 0, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repetition_penalty: Option<f32>,
     #[schema(minimum = -2, maximum = 2)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) presence_penalty: Option<f32>,
@@ -76,6 +89,9 @@ pub(crate) struct ChatCompletionRequest {
     /// With `tools` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tool_choice: Option<ToolChoice>,
+    /// Whether one answer may call several tools; means nothing without `tools`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parallel_tool_calls: Option<bool>,
 }
 
 /// The request of `POST /v1/completions`, in OpenAI's words; as with chats, nothing that would change the
@@ -92,6 +108,35 @@ pub(crate) struct CompletionRequest {
     #[schema(minimum = 0, maximum = 2)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) temperature: Option<f32>,
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_p: Option<f32>,
+    #[schema(maximum = 1_000_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) top_k: Option<u32>,
+    #[schema(minimum = 0, maximum = 1)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) min_p: Option<f32>,
+    #[schema(exclusive_minimum = 0, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repeat_penalty: Option<f32>,
+    /// Another name of `repeat_penalty`; where both are given they must be equal.
+    #[schema(exclusive_minimum = 0, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repetition_penalty: Option<f32>,
+    #[schema(minimum = -2, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) presence_penalty: Option<f32>,
+    #[schema(minimum = -2, maximum = 2)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) frequency_penalty: Option<f32>,
+    #[schema(maximum = 9_007_199_254_740_991_i64)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<u64>,
+    /// One string, or up to 16.
+    #[schema(value_type = Option<OneOrMore>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stop: Option<OneOrMore>,
     /// Alternatives to each token, with the tokens' own log probabilities.
     #[schema(maximum = 5)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +148,8 @@ pub(crate) struct CompletionRequest {
     /// Chunks as they come, in place of one answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stream: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) stream_options: Option<StreamOptions>,
 }
 
 /// The request of `POST /v1/embeddings`, in OpenAI's words.
@@ -192,10 +239,18 @@ pub(crate) enum OneOrMore {
 /// A message.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ChatMessage {
-    /// `system`, `developer`, `user` or `assistant`.
+    /// `system`, `developer`, `user`, `assistant` or `tool`.
     pub(crate) role: String,
-    /// Text.
-    pub(crate) content: String,
+    /// A string, or parts; may be absent only where the message calls tools.
+    #[schema(value_type = Option<Content>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content: Option<Content>,
+    /// Calls that the model made in this message of the assistant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool_calls: Option<Vec<ToolCall>>,
+    /// The call that a message of role `tool` answers; required there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tool_call_id: Option<String>,
 }
 
 /// Taken with `stream` only.
@@ -282,12 +337,18 @@ pub(crate) fn chat_request() -> ChatCompletionRequest {
         model: MODEL.to_owned(),
         messages: vec![ChatMessage {
             role: "user".to_owned(),
-            content: "Name three colors.".to_owned(),
+            content: Some(Content::Text("Name three colors.".to_owned())),
+            tool_calls: None,
+            tool_call_id: None,
         }],
         max_completion_tokens: Some(32),
         max_tokens: None,
         temperature: Some(0.5),
         top_p: None,
+        top_k: None,
+        min_p: None,
+        repeat_penalty: None,
+        repetition_penalty: None,
         presence_penalty: None,
         frequency_penalty: None,
         seed: None,
@@ -300,6 +361,7 @@ pub(crate) fn chat_request() -> ChatCompletionRequest {
         response_format: None,
         tools: None,
         tool_choice: None,
+        parallel_tool_calls: None,
     }
 }
 
@@ -309,9 +371,19 @@ pub(crate) fn completion_request() -> CompletionRequest {
         prompt: "Once upon a time".to_owned(),
         max_tokens: Some(8),
         temperature: Some(0.5),
+        top_p: None,
+        top_k: None,
+        min_p: None,
+        repeat_penalty: None,
+        repetition_penalty: None,
+        presence_penalty: None,
+        frequency_penalty: None,
+        seed: None,
+        stop: None,
         logprobs: None,
         n: None,
         stream: None,
+        stream_options: None,
     }
 }
 

@@ -413,3 +413,31 @@ fn an_embedding_whose_worker_dies_is_made_again() {
     });
     assert_eq!(daemon.cancel(&task)["status"], "canceled");
 }
+
+/// Verifies: ORCH-242, ORCH-244
+#[test]
+fn a_canceled_task_ends_each_of_its_answers() {
+    let (_engine, _home, daemon) = start(ALL);
+    let mut body = chat("[[tokens=9]] [[stall_after=3]]", &json!({"n": 3}));
+    body["stream"] = json!(true);
+    let addr = daemon.addr;
+    let streaming = std::thread::spawn(move || {
+        Request::post("/v1/chat/completions", body.to_string()).send(addr).text().to_owned()
+    });
+    let task = wait_for("the task runs", || {
+        let tasks = daemon.get("/v2/tasks").json();
+        let task = tasks["items"].as_array().unwrap().first().cloned()?;
+        (task["status"] == "running").then(|| task["task_id"].as_str().unwrap().to_owned())
+    });
+    daemon.cancel(&task);
+    let streamed = streaming.join().unwrap();
+    let chunks = streamed.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let chunks = chunks.map(|rest| serde_json::from_str(&format!("{{{rest}")).unwrap());
+    let ended: Vec<Value> = chunks
+        .map(|chunk: Value| chunk["choices"][0].clone())
+        .filter(|choice| !choice["finish_reason"].is_null())
+        .map(|choice| json!([choice["index"], choice["finish_reason"]]))
+        .collect();
+    assert_eq!(json!(ended), json!([[0, "length"], [1, "length"], [2, "length"]]), "{streamed}");
+    assert!(streamed.ends_with("data: [DONE]\n\n"), "{streamed}");
+}

@@ -3,8 +3,9 @@ use api_types::{
     TaskRequest, ToolChoice,
 };
 use openai_facade::{
-    AnswerOptions, EmbeddingEncoding, FacadeRequest, RequestHeaders, RequestProblem, facade_error,
-    parse_chat, parse_completion, parse_embeddings, reattach_ms,
+    AnswerOptions, CHAT_PARAMETERS, COMPLETION_PARAMETERS, EMBEDDING_PARAMETERS, EmbeddingEncoding,
+    FacadeRequest, RequestHeaders, RequestProblem, facade_error, parse_chat, parse_completion,
+    parse_embeddings, reattach_ms,
 };
 use serde_json::{Value, json};
 
@@ -422,4 +423,37 @@ fn an_embedding_request_is_a_task_with_inputs() {
         let wrong = parse(body).unwrap_err().error_body("c");
         assert_eq!(facade_error(&wrong, None).body.error.param.as_deref(), Some(param));
     }
+}
+
+/// Verifies: ORCH-244
+#[test]
+fn each_parameter_that_is_listed_is_known_to_its_route() {
+    let complaint = |name: &str, base: Value, parse: &dyn Fn(&[u8]) -> Option<String>| {
+        let mut body = base;
+        body[name] = json!({ "no": "such value" });
+        parse(body.to_string().as_bytes()).unwrap_or_default()
+    };
+    let is_known = |name: &str, told: &str| {
+        !told.is_empty() && !told.starts_with(&format!("`{name}`: is unknown"))
+    };
+    let headers = RequestHeaders::default();
+    let chat = |body: &[u8]| parse_chat(body, &headers).err().map(|problem| problem.to_string());
+    let text = |body: &[u8]| parse_completion(body, &headers).err().map(|it| it.to_string());
+    let embed = |body: &[u8]| parse_embeddings(body, &headers).err().map(|it| it.to_string());
+    for name in CHAT_PARAMETERS {
+        let base =
+            json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": true});
+        let told = complaint(name, base, &chat);
+        assert!(is_known(name, &told), "{told}");
+    }
+    for name in COMPLETION_PARAMETERS {
+        let told = complaint(name, json!({"model": "m", "prompt": "x", "stream": true}), &text);
+        assert!(is_known(name, &told), "{told}");
+    }
+    for name in EMBEDDING_PARAMETERS {
+        let told = complaint(name, json!({"model": "m", "input": "x"}), &embed);
+        assert!(is_known(name, &told), "{told}");
+    }
+    let unlisted = complaint("frequency", json!({"model": "m", "prompt": "x"}), &text);
+    assert!(!is_known("frequency", &unlisted), "{unlisted}");
 }
