@@ -7,6 +7,7 @@ use catalog_core::{
 };
 use model_provisioner::{ProvisionError, Provisioner, WallClock};
 use orchestrator::Orchestrator;
+use orchestrator_metrics::DaemonMetrics;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -18,6 +19,7 @@ pub(crate) struct CatalogParts {
     pub(crate) provisioner: Provisioner,
     pub(crate) models: Arc<Models>,
     pub(crate) orchestrator: Arc<Orchestrator>,
+    pub(crate) metrics: Arc<DaemonMetrics>,
     pub(crate) now_ms: WallClock,
     /// Fires when a model was retired, so that its deadline is looked at.
     pub(crate) retired: Notify,

@@ -104,6 +104,7 @@ impl OperationKind for ModelVerify {
             .reverify(&id, &progress)
             .await
             .map_err(|error| of_provisioning(&error, &job.record().correlation_id))?;
+        parts.metrics.model_verified(entry.out_of_service.is_none());
         parts.models.registered().await;
         Ok(json!({
             "model_id": id.to_string(),

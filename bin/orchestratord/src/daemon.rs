@@ -32,6 +32,7 @@ use crate::{
     event_stream::Pace,
     hangup::Hangup,
     logging::Logging,
+    metrics_listener::MetricsListener,
     models::Models,
     pools::{Pools, Setup},
     provisioning,
@@ -69,6 +70,7 @@ pub(crate) async fn run(
     let listener = TcpListener::bind(config.server.addr)
         .await
         .with_context(|| format!("cannot listen on {}; set server.addr", config.server.addr))?;
+    let metrics_listener = MetricsListener::bind(config.server.metrics_addr).await?;
     let addr = listener.local_addr()?;
     let url = format!("{}://{addr}", entrance.scheme());
 
@@ -125,6 +127,7 @@ pub(crate) async fn run(
         provisioner: provisioner.clone(),
         models: Arc::clone(&models),
         orchestrator: Arc::clone(&orchestrator),
+        metrics: Arc::clone(&metrics),
         now_ms: Arc::clone(&now_ms),
         retired: Notify::new(),
     });
@@ -187,6 +190,9 @@ pub(crate) async fn run(
     manager.ready();
     let watched = Arc::clone(&manager);
     background.spawn(async move { watched.keep_alive().await });
+    if let Some(listener) = metrics_listener {
+        background.spawn(listener.serve(state.clone(), limits(&config), stop.clone()));
+    }
     let serving = http_edge::serve(listener, routes::router(state), edge, stop.clone());
     let mut serving = std::pin::pin!(serving);
     let failed = orchestrator.failed();

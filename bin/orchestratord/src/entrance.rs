@@ -17,6 +17,7 @@ impl Entrance {
         let opened = Self::read(config);
         match &opened {
             Err(error) => tracing::error!(
+                target: "audit",
                 audit = true,
                 event = "start_refused",
                 outcome = "failure",

@@ -13,7 +13,7 @@ use tracing_subscriber::{
 };
 
 /// Our own crates; of libraries below them an operator hears from warnings on.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "orchestratord",
     "orchestrator",
     "http_edge",
@@ -26,7 +26,11 @@ const OURS: [&str; 12] = [
     "catalog_core",
     "operations",
     "critics",
+    "spans_otlp",
 ];
+
+/// The target of audit events, which are not told by level.
+const AUDIT: &str = "audit";
 
 static MASKER: LazyLock<Masker> = LazyLock::new(Masker::default);
 
@@ -41,12 +45,12 @@ pub(crate) struct Logging {
 }
 
 impl Logging {
-    /// Lets another level hold from now on.
+    /// Lets another level hold from now on, and whether audit events are told.
     ///
     /// # Errors
     /// The log is gone.
-    pub(crate) fn set_level(&self, level: LogLevel) -> anyhow::Result<()> {
-        self.filter.reload(targets(level)).context("cannot change the level of the log")
+    pub(crate) fn apply(&self, log: &Log) -> anyhow::Result<()> {
+        self.filter.reload(targets(log)).context("cannot change the level of the log")
     }
 }
 
@@ -56,7 +60,7 @@ pub(crate) fn start(log: &Log) -> Logging {
         LogFormat::Json => LineForm::Json,
         LogFormat::Human => LineForm::Readable,
     };
-    let (layer, filter) = reload::Layer::new(targets(log.level));
+    let (layer, filter) = reload::Layer::new(targets(log));
     // There is nowhere to tell that standard error is gone.
     let write = |line: &[u8]| drop(std::io::stderr().write_all(line));
     let lines = LogLines::new(form, masker().clone(), now_ms, write);
@@ -64,8 +68,8 @@ pub(crate) fn start(log: &Log) -> Logging {
     Logging { filter }
 }
 
-fn targets(level: LogLevel) -> Targets {
-    let level = match level {
+fn targets(log: &Log) -> Targets {
+    let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
@@ -73,7 +77,10 @@ fn targets(level: LogLevel) -> Targets {
         LogLevel::Trace => LevelFilter::TRACE,
     };
     let others = level.min(LevelFilter::WARN);
-    Targets::new().with_default(others).with_targets(OURS.map(|name| (name, level)))
+    // Who comes in is told at whatever level, unless that is switched off by itself.
+    let audit = if log.audit { LevelFilter::TRACE } else { LevelFilter::OFF };
+    let ours = OURS.map(|name| (name, level));
+    Targets::new().with_default(others).with_targets(ours).with_target(AUDIT, audit)
 }
 
 #[expect(clippy::disallowed_methods, reason = "lines tell the time at which they are written")]

@@ -22,6 +22,7 @@ mod event_stream;
 mod fetches;
 mod hangup;
 mod logging;
+mod metrics_listener;
 mod models;
 mod openai_pool;
 mod openapi;

@@ -6,9 +6,6 @@ use config_schema::{OpenAiPool, PoolFeature, PoolWorkload};
 use engine_openai::{ApiKey, OpenAiAdapter, OpenAiConfig, SamplingDialect};
 use orchestrator::{AttachedPool, PoolFacts, PoolState};
 
-/// Longest wait for a connection to an attached engine.
-const CONNECT_TIMEOUT_MS: u64 = 5000;
-
 /// The key that the engine asks for, if it does.
 ///
 /// # Errors
@@ -35,9 +32,8 @@ pub(crate) fn attached(
     let config = OpenAiConfig {
         base_url: pool.url.clone(),
         api_key,
-        connect_timeout_ms: CONNECT_TIMEOUT_MS,
-        // A server may send its head with the first token, so reading the prompt counts.
-        first_byte_timeout_ms: idle_ms,
+        connect_timeout_ms: pool.connect_timeout_ms,
+        first_byte_timeout_ms: pool.first_byte_timeout_ms.unwrap_or(idle_ms),
         slots: pool.slots,
         ctx_max: pool.ctx,
         chunk_is_token: pool.chunk_is_token,

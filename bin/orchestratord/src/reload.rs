@@ -51,6 +51,7 @@ impl Reload<'_> {
         match self.read() {
             Ok((wanted, pools)) => self.apply(&wanted, pools).await,
             Err(error) => tracing::error!(
+                target: "audit",
                 audit = true,
                 event = "reload_refused",
                 outcome = "failure",
@@ -75,7 +76,7 @@ impl Reload<'_> {
         let former = std::mem::take(&mut self.config);
         self.config = former.reread(wanted);
         let config = &self.config;
-        if let Err(error) = self.logging.set_level(config.log.level) {
+        if let Err(error) = self.logging.apply(&config.log) {
             tracing::error!(event = "reload_incomplete", error = format!("{error:#}"));
         }
         // Names come first, as they hold from the next submission on.
@@ -103,6 +104,7 @@ impl Reload<'_> {
 fn tell(former: &Config, config: &Config, wanted: &Config, pools: &PoolChanges) {
     for change in former.changes(config) {
         tracing::info!(
+            target: "audit",
             event = "config_changed",
             audit = true,
             outcome = "success",
@@ -122,6 +124,7 @@ fn tell(former: &Config, config: &Config, wanted: &Config, pools: &PoolChanges) 
         );
     }
     tracing::info!(
+        target: "audit",
         audit = true,
         event = "reloaded",
         outcome = "success",

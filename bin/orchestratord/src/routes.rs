@@ -28,6 +28,11 @@ pub(crate) fn router(state: AppState) -> Router {
     guarded.layer(from_fn_with_state(counted, metrics::measure))
 }
 
+/// The metrics and nothing else, for a listener of their own.
+pub(crate) fn metrics_alone(state: AppState) -> Router {
+    Router::new().route("/metrics", axum::routing::get(metrics::page)).with_state(state)
+}
+
 /// All routes with their entries in the OpenAPI document. To add one:
 ///
 /// 1. Annotate the handler with `#[utoipa::path(...)]`: method, path, `tag`, an `operation_id` that no other

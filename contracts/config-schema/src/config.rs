@@ -124,7 +124,14 @@ impl Config {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let profile = reader.get("profile", Check::Any).unwrap_or_default();
         let data_dir = reader.get("data_dir", Check::Any);
-        let server = reader.section("server", Server::read);
+        let server = reader.section("server", |section| {
+            let server = Server::read(section);
+            if server.metrics_addr.is_some_and(|addr| !addr.ip().is_loopback()) {
+                let message = "asks for no token, so it must be on 127.0.0.1 or [::1]";
+                section.wrong("metrics_addr", message.to_owned());
+            }
+            server
+        });
         let auth = reader.section("auth", Auth::read);
         let tls = reader.section("tls", |section| {
             let tls = Tls::read(section);

@@ -79,6 +79,16 @@ pub struct OpenAiPool {
     /// Kinds of work that the server does.
     #[cfg_attr(feature = "schema", schemars(default = "workloads_default"))]
     pub workloads: Vec<PoolWorkload>,
+    /// Longest wait for a connection to the server, in milliseconds.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(default = "connect_timeout_default", range(min = 1, max = 600_000))
+    )]
+    pub connect_timeout_ms: u64,
+    /// Longest wait for the beginning of the server's answer, in milliseconds. A server may send it with the
+    /// first token, so that reading the prompt counts; as `scheduling.idle_ms` when left out.
+    #[cfg_attr(feature = "schema", schemars(default, range(min = 100, max = 3_600_000)))]
+    pub first_byte_timeout_ms: Option<u64>,
 }
 
 choices! {
@@ -136,6 +146,14 @@ choices! {
 /// Tasks given at once to a server about which nothing is said.
 const SLOTS_DEFAULT: u32 = 1;
 
+/// Longest wait for a connection where the pool does not say.
+const CONNECT_TIMEOUT_MS_DEFAULT: u64 = 5_000;
+
+#[cfg(feature = "schema")]
+fn connect_timeout_default() -> u64 {
+    CONNECT_TIMEOUT_MS_DEFAULT
+}
+
 #[cfg(feature = "schema")]
 fn slots_default() -> u32 {
     SLOTS_DEFAULT
@@ -174,6 +192,8 @@ impl Pool {
                     "features",
                     "image_tokens",
                     "workloads",
+                    "connect_timeout_ms",
+                    "first_byte_timeout_ms",
                 ]);
                 None
             }
@@ -201,6 +221,8 @@ impl CandlePool {
                 "features",
                 "image_tokens",
                 "workloads",
+                "connect_timeout_ms",
+                "first_byte_timeout_ms",
             ],
             "not for a pool with engine \"candle\", which runs one task at a time in the daemon",
         );
@@ -236,6 +258,9 @@ impl OpenAiPool {
         if workloads.as_ref().is_some_and(Vec::is_empty) {
             reader.wrong("workloads", "names nothing to do".to_owned());
         }
+        let connect_timeout_ms = reader.get("connect_timeout_ms", Check::Within(1, 600_000));
+        let first_byte_timeout_ms =
+            reader.get("first_byte_timeout_ms", Check::Within(100, 3_600_000));
         reader.refuse(&["threads"], "not for a pool with engine \"openai\", which has its own");
         Some(Self {
             url: url?,
@@ -249,6 +274,8 @@ impl OpenAiPool {
             features,
             image_tokens,
             workloads: workloads.unwrap_or_else(workloads_default),
+            connect_timeout_ms: connect_timeout_ms.unwrap_or(CONNECT_TIMEOUT_MS_DEFAULT),
+            first_byte_timeout_ms,
         })
     }
 }

@@ -14,6 +14,10 @@ settings! {
         /// Address and port to listen on. Beyond loopback a token is needed (`auth.token_file`). Changes with a
         /// restart.
         addr: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        /// Loopback address and port of a listener of its own for `/metrics`, where no token is asked for. On
+        /// `server.addr` the page is there as well, for scope `admin` where tokens are needed.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        metrics_addr: Option<SocketAddr> = None;
         /// Largest body of a request, in bytes; more is answered 413.
         body_max_bytes: u64 = 4 * MIB, 1_024..=1_073_741_824;
         /// Largest head of a request, in bytes; more is answered 431.
@@ -239,6 +243,9 @@ settings! {
         level: LogLevel = LogLevel::Info;
         /// The form of the lines. Changes with a restart.
         format: LogFormat = LogFormat::Json;
+        /// Whether audit events are logged: who came in, who did not, tokens that changed. They are, whatever the
+        /// level, unless this is false.
+        audit: bool = true;
     }
 }
 

@@ -1,6 +1,30 @@
-use std::error::Error;
+use std::{error::Error, fmt};
 
-/// Why an engine could not be used. Texts of the engine itself are for logs, never for clients.
+/// A text of an engine that may repeat what it was asked. Its debug form does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EngineText(String);
+
+impl EngineText {
+    /// Secrets are masked and the length is bounded by whoever makes it.
+    #[must_use]
+    pub fn new(masked: String) -> Self {
+        Self(masked)
+    }
+
+    /// The text, for the task's own error.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EngineText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EngineText({} bytes)", self.0.len())
+    }
+}
+
+/// Why an engine could not be used. What the engine itself said is in no message of these.
 #[derive(Debug, thiserror::Error)]
 pub enum AdapterError {
     /// The engine refused this request and would refuse it again.
@@ -8,6 +32,9 @@ pub enum AdapterError {
     Refused {
         /// HTTP status, where there was one.
         status: Option<u16>,
+        /// What it said, without secrets and cut to a bound. It may repeat the prompt, so it is for whoever
+        /// handed in the task and for no log.
+        text: Option<EngineText>,
     },
     /// The engine cannot compute with the run settings that it was given, which another build or machine
     /// recorded.
@@ -61,6 +88,24 @@ pub enum Cause {
 }
 
 impl AdapterError {
+    /// What kind of failure it is, as logs tell it.
+    #[must_use]
+    pub fn category(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::SettingsUnavailable => "settings_unavailable",
+            Self::ContextExceeded => "context_exceeded",
+            Self::ModelAbsent { .. } => "model_absent",
+            Self::Unauthorized => "unauthorized",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Lost { .. } => "lost",
+            Self::Protocol { .. } => "protocol",
+            Self::TimedOut { .. } => "timed_out",
+            Self::Aborted => "aborted",
+        }
+    }
+
     /// Who is at fault.
     #[must_use]
     pub fn cause(&self) -> Cause {

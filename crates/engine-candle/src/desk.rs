@@ -80,7 +80,7 @@ impl Desk {
             return Err(AdapterError::Overloaded { retry_after_ms: None });
         }
         if state.open.contains_key(&attempt.id) {
-            return Err(AdapterError::Refused { status: None });
+            return Err(AdapterError::Refused { status: None, text: None });
         }
         let (events, receiver) = mpsc::channel(events_max);
         let (done, open_done) = watch::channel(());

@@ -106,7 +106,7 @@ impl CandleEngine {
 
     /// The ids to start from, if the attempt can be run here.
     fn check(&self, attempt: &Attempt) -> Result<Arc<[u32]>, AdapterError> {
-        const REFUSED: AdapterError = AdapterError::Refused { status: None };
+        const REFUSED: AdapterError = AdapterError::Refused { status: None, text: None };
         if *attempt.model != *self.config.model_name {
             return Err(AdapterError::ModelAbsent { model: attempt.model.to_string() });
         }

@@ -44,7 +44,7 @@ impl Generator {
         let (prompt, accepted) = (&*job.prompt, &*job.attempt.accepted);
         let max_tokens = job.attempt.max_tokens as usize;
         let mut sampler = Sampler::new(job.attempt.sampling.clone(), prompt, accepted)
-            .map_err(|_range| AdapterError::Refused { status: None })?;
+            .map_err(|_range| AdapterError::Refused { status: None, text: None })?;
         let settings = serde_json::to_value(self.settings()).expect("settings are plain data");
         job.say(EngineEvent::Started { run_settings: settings });
         self.model.clear();

@@ -99,8 +99,18 @@ impl OpenAiAdapter {
         let (body, _) = self.in_time(read_at_most(response, ERROR_BYTES_MAX)).await?;
         let text = ErrorText::parse(&body);
         let masked = masked(&text.message, self.api_key.as_deref().map(ApiKey::reveal));
-        tracing::warn!(event = "engine_refused", url = %self.base_url, status = status.as_u16(), text = masked, "the engine refused a request");
-        Err(refusal(status, &headers, &text, model))
+        let error = refusal(status, &headers, &text, &masked, model);
+        // The text may repeat the prompt where there was one: it goes no further than the task.
+        let told = model.is_none().then_some(masked);
+        tracing::warn!(
+            event = "engine_refused",
+            url = %self.base_url,
+            status = status.as_u16(),
+            category = error.category(),
+            text = told,
+            "the engine refused a request"
+        );
+        Err(error)
     }
 
     async fn in_time<T>(&self, future: impl Future<Output = T>) -> Result<T, AdapterError> {
@@ -158,7 +168,7 @@ impl OpenAiAdapter {
         texts: &[String],
     ) -> Result<[EngineEvent; 2], AdapterError> {
         if !self.config.workloads.embedding || !is_model_name(&attempt.model) {
-            return Err(AdapterError::Refused { status: None });
+            return Err(AdapterError::Refused { status: None, text: None });
         }
         let request =
             EmbeddingRequest { model: &attempt.model, input: texts, encoding_format: "float" };
@@ -186,7 +196,7 @@ impl OpenAiAdapter {
     async fn start(&self, attempt: &Attempt, open: &OpenAttempt) -> Result<(), AdapterError> {
         let request = Request::new(attempt, &self.config).map_err(|error| {
             tracing::warn!(attempt = %attempt.id, %error, "an attempt that cannot be sent");
-            AdapterError::Refused { status: None }
+            AdapterError::Refused { status: None, text: None }
         })?;
         let body = serde_json::to_vec(&request).expect("a request of finite numbers and strings");
         let response = self.post(attempt, request.path(), body).await?;
@@ -246,7 +256,7 @@ impl EngineAdapter for OpenAiAdapter {
             wants_logprobs: attempt.output.logprobs.is_some(),
             wants_tools: !attempt.output.tools.is_empty(),
         };
-        Ok(Box::pin(OpenAiStream::new(expected, open, self.api_key.clone())))
+        Ok(Box::pin(OpenAiStream::new(expected, open)))
     }
 
     /// Closes the attempt's connection. The protocol has no confirmation: engines notice and free the

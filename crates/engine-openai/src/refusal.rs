@@ -1,4 +1,4 @@
-use adapter_host::AdapterError;
+use adapter_host::{AdapterError, EngineText};
 use reqwest::{
     StatusCode,
     header::{HeaderMap, RETRY_AFTER},
@@ -62,11 +62,13 @@ impl ErrorText {
     }
 }
 
-/// What a status other than success means; `model` where one was asked for.
+/// What a status other than success means; `masked` is the text without secrets, `model` is there where one
+/// was asked for.
 pub(crate) fn refusal(
     status: StatusCode,
     headers: &HeaderMap,
     text: &ErrorText,
+    masked: &str,
     model: Option<&str>,
 ) -> AdapterError {
     let number = status.as_u16();
@@ -80,7 +82,10 @@ pub(crate) fn refusal(
             AdapterError::ModelAbsent { model: model.to_owned() }
         }
         (400 | 413 | 422, Some(_)) if text.says(&CONTEXT_WORDINGS) => AdapterError::ContextExceeded,
-        (400..=499, Some(_)) => AdapterError::Refused { status: Some(number) },
+        (400..=499, Some(_)) => {
+            let told = (!masked.is_empty()).then(|| EngineText::new(masked.to_owned()));
+            AdapterError::Refused { status: Some(number), text: told }
+        }
         (500..=599, _) => {
             AdapterError::Lost { reason: format!("it answered with status {number}") }
         }

@@ -2,7 +2,6 @@ use std::{
     borrow::Cow,
     collections::VecDeque,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -14,10 +13,8 @@ use futures_core::Stream;
 use serde_json::Value;
 
 use crate::{
-    ApiKey,
     chunk::{CallDelta, Choice, Chunk, Usage, finish_reason},
     logprobs,
-    masked::masked,
     open_attempts::OpenAttempt,
     refusal::ErrorText,
 };
@@ -49,16 +46,10 @@ pub(crate) struct OpenAiStream {
     /// Of each answer, once it has ended.
     finish_reasons: Vec<Option<FinishReason>>,
     usage: Option<Usage>,
-    /// For masking.
-    api_key: Option<Arc<ApiKey>>,
 }
 
 impl OpenAiStream {
-    pub(crate) fn new(
-        expected: Expected,
-        attempt: OpenAttempt,
-        api_key: Option<Arc<ApiKey>>,
-    ) -> Self {
+    pub(crate) fn new(expected: Expected, attempt: OpenAttempt) -> Self {
         Self {
             expected,
             attempt: Some(attempt),
@@ -66,7 +57,6 @@ impl OpenAiStream {
             ready: VecDeque::with_capacity(2),
             finish_reasons: vec![None; expected.choices.into()],
             usage: None,
-            api_key,
         }
     }
 
@@ -201,8 +191,9 @@ impl OpenAiStream {
     }
 
     fn log_text(&self, what: &'static str, text: &str) {
-        let text = masked(text, self.api_key.as_deref().map(ApiKey::reveal));
-        tracing::warn!(event = "engine_failed", attempt_id = %self.expected.attempt, text, "{what}");
+        // The text may repeat the prompt.
+        let text_bytes = text.len();
+        tracing::warn!(event = "engine_failed", attempt_id = %self.expected.attempt, text_bytes, "{what}");
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) -> Result<EngineEvent, AdapterError> {

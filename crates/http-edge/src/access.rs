@@ -91,6 +91,7 @@ impl Gate {
         let Access::Tokens(former) = &**held else { return Err(StartedWithoutTokens) };
         let change = |who: &ClientIdentity, outcome| {
             tracing::info!(
+                target: "audit",
                 audit = true,
                 event = "token_rotated",
                 outcome,

@@ -61,6 +61,7 @@ impl Audit {
         drop(windows);
         let Some(suppressed) = told else { return };
         tracing::info!(
+            target: "audit",
             audit = true,
             event = "auth_succeeded",
             outcome = "success",
@@ -79,6 +80,7 @@ impl Audit {
             self.windows().failures.entry(code).or_default().tell(FAILURE_WINDOW, FAILURE_LINES);
         let Some(suppressed) = told else { return };
         tracing::warn!(
+            target: "audit",
             audit = true,
             event = "auth_failed",
             outcome = "failure",

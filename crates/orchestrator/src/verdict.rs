@@ -1,5 +1,6 @@
-use adapter_host::{AdapterError, Cause};
+use adapter_host::{AdapterError, Cause, EngineText};
 use api_types::ErrorCode;
+use serde_json::json;
 
 use crate::{
     Outcome,
@@ -100,14 +101,19 @@ pub(crate) fn adapter_verdict(live: &LiveTask, error: &AdapterError, replay: &Re
             let message = "no engine here computes as the one did that began the answer";
             fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch)
         }
-        (Cause::Task, _) => {
+        (Cause::Task, refusal) => {
             // Continuing was refused, not the task itself.
             let (code, outcome) = if replay.is_empty() {
                 (ErrorCode::EngineRefused, Outcome::Refused)
             } else {
                 (ErrorCode::ContinuationMismatch, Outcome::Mismatch)
             };
-            fail(live, code, "the engine refused the task; see the daemon's log", outcome)
+            let mut error = task_error(live, code, "the engine refused the task");
+            if let AdapterError::Refused { status, text } = refusal {
+                let said = text.as_ref().map(EngineText::reveal);
+                error.details = Some(json!({ "engine_status": status, "engine_said": said }));
+            }
+            end(Ending::failed(error, outcome, Counted::default()), false)
         }
         (Cause::Worker, AdapterError::Overloaded { retry_after_ms }) => {
             let reason = RetryReason::Overloaded { retry_after_ms: *retry_after_ms };

@@ -213,8 +213,12 @@ fn what_the_engine_refuses_fails_with_the_reason_and_is_not_tried_again() {
     assert_eq!(failed["error"]["code"], "ENGINE_REFUSED");
     assert_eq!(failed["error"]["retriable"], false);
     assert_eq!(failed["attempts"].as_array().unwrap().len(), 1);
-    // The engine's own words are not passed on.
-    assert!(!failed.to_string().contains("refused as directed"), "{failed}");
+    // The engine's own words are for whoever handed in the task, beside the daemon's own, and not in the log.
+    assert_eq!(failed["error"]["message"], "the engine refused the task");
+    assert_eq!(failed["error"]["details"]["engine_status"], 400);
+    let said = failed["error"]["details"]["engine_said"].as_str().unwrap();
+    assert!(said.contains("refused as directed"), "{failed}");
+    assert!(!home.log().contains("refused as directed"), "{}", home.log());
 }
 
 /// Verifies: ORCH-043, ORCH-047

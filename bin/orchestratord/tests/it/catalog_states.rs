@@ -5,6 +5,7 @@ use crate::{
     catalog::model_bytes,
     daemon::{Daemon, Home, scripted_task},
     http::Request,
+    openmetrics::Page,
     waiting::wait_for,
 };
 
@@ -135,7 +136,7 @@ fn a_deleted_entry_leaves_a_file_that_is_not_the_daemons_own() {
     bad.expect_error(422, "INVALID_PARAMS");
 }
 
-/// Verifies: ORCH-186, ORCH-187
+/// Verifies: ORCH-186, ORCH-187, ORCH-262
 #[test]
 fn a_changed_file_takes_its_model_out_of_service_until_it_is_verified() {
     let home = Home::with_models("");
@@ -172,6 +173,9 @@ fn a_changed_file_takes_its_model_out_of_service_until_it_is_verified() {
     assert_eq!(daemon.model("tiny").json()["out_of_service"], Value::Null);
     std::fs::remove_file(&file).unwrap();
     assert_eq!(daemon.verify("tiny")["verify_result"], "fail", "a missing file is no good one");
+    let page = Page::of(&daemon);
+    let verified = |result| page.sum("orchd_catalog_verifications_total", &[("result", result)]);
+    assert_eq!((verified("ok"), verified("failed")), (1.0, 1.0), "since the start");
 }
 
 /// Verifies: ORCH-192

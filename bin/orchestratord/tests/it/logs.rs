@@ -152,3 +152,23 @@ fn the_level_changes_at_a_hangup() {
     let placed = of_event(&home, "task_placed").pop().unwrap();
     assert_eq!(placed["human"], "A task for scripted goes to pool x.");
 }
+
+/// Verifies: ORCH-235
+#[test]
+fn audit_events_are_told_at_every_level_unless_they_are_switched_off() {
+    for (log, is_told) in [("level = \"error\"", true), ("level = \"debug\"\naudit = false", false)]
+    {
+        let engine = ScriptedEngine::start(&[]);
+        let home = Home::scripted(&engine, "", &format!("[log]\n{log}"));
+        let daemon = home.start().ready();
+        let foreign = Request::get("/v2/status").header("Host", "attacker.example");
+        foreign.send(daemon.addr).expect_error(403, "HOST_NOT_ALLOWED");
+        daemon.stop();
+        let told = of_event(&home, "auth_failed");
+        assert_eq!(told.len(), usize::from(is_told), "{log}: {}", home.log());
+        if let Some(line) = told.first() {
+            assert_eq!((&line["audit"], &line["code"]), (&json!(true), &json!("HOST_NOT_ALLOWED")));
+            assert!(of_event(&home, "listening").is_empty(), "{}", home.log());
+        }
+    }
+}

@@ -6,6 +6,8 @@ mod abuse;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod attaching;
+#[cfg(test)]
 mod backup;
 #[cfg(test)]
 mod bodies;
@@ -39,6 +41,8 @@ mod erasing;
 mod events;
 #[cfg(test)]
 mod facade;
+#[cfg(test)]
+mod facade_contract;
 #[cfg(test)]
 mod features;
 #[cfg(test)]

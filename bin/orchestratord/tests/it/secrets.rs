@@ -89,13 +89,22 @@ fn no_secret_leaves_the_daemon() {
         assert_eq!(answer.status, 202, "{}", answer.text());
         ids.push(answer.json()["task_id"].as_str().unwrap().to_owned());
     }
+    let mut told_by_engine = 0;
     for id in &ids {
         let task = wait_for("the task ends", || {
             let task = send(Request::get(&format!("/v2/tasks/{id}"))).json();
             (!task["ended_at"].is_null()).then_some(task)
         });
-        shown.push(task["error"].to_string());
+        // What the engine said of the prompt is the task's own.
+        let mut error = task["error"].clone();
+        if let Some(said) = error["details"]["engine_said"].as_str() {
+            assert!(said.contains(PROMPT) && !said.contains(TOKEN), "{said}");
+            told_by_engine += 1;
+            error["details"] = json!(null);
+        }
+        shown.push(error.to_string());
     }
+    assert_eq!(told_by_engine, 1, "one engine repeats the prompt in its refusal");
     let malformed = [
         format!("{{\"prompt\": \"{PROMPT}\", "),
         format!("{{\"prompt\": [\"{PROMPT}\"], \"stop\": \"{STOP}\"}}"),

@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 use testkit::ScriptedEngine;
@@ -212,4 +214,40 @@ fn a_rate_that_is_exceeded_is_told_with_the_time_to_wait() {
     let facade = daemon.post("/v1/chat/completions", &chat);
     assert_eq!((facade.status, facade.header("retry-after")), (429, Some("1")));
     assert_eq!(facade.json()["error"]["code"], "RATE_LIMITED");
+}
+
+/// Verifies: ORCH-232
+#[test]
+fn metrics_on_a_loopback_listener_of_their_own_ask_for_no_token() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::new("");
+    let file = home.path().join("token");
+    std::fs::write(&file, TOKEN).unwrap();
+    home.configure(&format!(
+        "[server]\naddr = \"127.0.0.1:0\"\nmetrics_addr = \"127.0.0.1:0\"\n{}\n[auth]\ntoken_file = \"{file}\"",
+        pool_of(&engine)
+    ));
+    let daemon = home.start();
+    daemon.get("/metrics").expect_error(401, "MISSING_TOKEN");
+    let line =
+        home.log().lines().find(|line| line.contains("metrics_listening")).map(str::to_owned);
+    let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+    let addr: SocketAddr = line["addr"].as_str().unwrap().parse().unwrap();
+    let page = Request::get("/metrics").send(addr);
+    assert_eq!(page.status, 200);
+    assert!(page.text().contains("orchd_build_info"), "{}", page.text());
+    for path in ["/v2/status", "/v2/tasks", "/healthz", "/v1/models"] {
+        assert_eq!(Request::get(path).send(addr).status, 404, "{path}");
+    }
+    let foreign = Request::get("/metrics").header("Host", "attacker.example").send(addr);
+    foreign.expect_error(403, "HOST_NOT_ALLOWED");
+    daemon.stop();
+
+    let open = home.config();
+    let text = std::fs::read_to_string(&open).unwrap();
+    let text = text.replace("metrics_addr = \"127.0.0.1:0\"", "metrics_addr = \"0.0.0.0:0\"");
+    std::fs::write(&open, text).unwrap();
+    let (code, printed) = home.refused_start(home.command());
+    assert_eq!(code, Some(2), "{printed}");
+    assert!(printed.contains("server.metrics_addr"), "{printed}");
 }

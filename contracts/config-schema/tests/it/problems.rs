@@ -115,6 +115,10 @@ fn each_problem_names_file_line_key_value_and_what_is_allowed() {
 fn contradictions_are_problems() {
     let cases: &[(&str, &str)] = &[
         (
+            "server.metrics_addr = '0.0.0.0:9464'",
+            "c.toml:1: `server.metrics_addr` = \"0.0.0.0:9464\": asks for no token, so it must be on 127.0.0.1 or [::1]",
+        ),
+        (
             "queue.total_capacity = 100",
             "c.toml:1: `queue.model_capacity`: is above total_capacity (100)",
         ),

@@ -78,7 +78,7 @@ async fn statuses_become_causes_that_do_not_blame_the_wrong_side() {
     for status in [400, 409, 413, 418, 422] {
         let error = error_of(status).await;
         assert!(
-            matches!(error, AdapterError::Refused { status: Some(told) } if told == status),
+            matches!(error, AdapterError::Refused { status: Some(told), .. } if told == status),
             "{error:?}"
         );
         assert_eq!(error.cause(), Cause::Task);

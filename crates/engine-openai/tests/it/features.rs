@@ -39,7 +39,7 @@ async fn nothing_is_sent_that_the_configuration_does_not_name() {
     ] {
         let adapter = adapter_of(config("http://127.0.0.1:9"));
         let answer = run(&adapter, Attempt { output: output(wish), ..chat_attempt("x") }).await;
-        assert!(matches!(answer.end, Err(AdapterError::Refused { status: None })));
+        assert!(matches!(answer.end, Err(AdapterError::Refused { status: None, .. })));
     }
 }
 

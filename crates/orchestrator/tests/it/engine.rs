@@ -234,7 +234,7 @@ impl EngineAdapter for Bound {
         let act = self.0.acts.lock().unwrap().pop_front().unwrap_or(Act::Echo);
         self.0.seen.lock().unwrap().push(attempt.clone());
         match act {
-            Act::Refuse => return Err(AdapterError::Refused { status: Some(400) }),
+            Act::Refuse => return Err(AdapterError::Refused { status: Some(400), text: None }),
             Act::TooLong => return Err(AdapterError::ContextExceeded),
             Act::Overloaded => {
                 return Err(AdapterError::Overloaded { retry_after_ms: Some(5) });

@@ -96,9 +96,12 @@ impl Server {
             if self.options.directives { Directives::read(&prompt) } else { Directives::default() };
         let script = Script::new(&prompt, &directives);
         let prompt_tokens = u32::try_from(prompt.split_whitespace().count()).unwrap_or(u32::MAX);
-        if let Some(refusal) =
-            self.refusal(&request.model, request.max_tokens(), &directives, prompt_tokens)
-        {
+        if let Some(refusal) = self.refusal(
+            &request.model,
+            request.max_tokens(),
+            &directives,
+            (&prompt, prompt_tokens),
+        ) {
             return self.refuse(path, &refusal);
         }
 
@@ -160,7 +163,7 @@ impl Server {
             if self.options.directives { Directives::read(first) } else { Directives::default() };
         let words = request.input.iter().map(|text| text.split_whitespace().count());
         let tokens = u32::try_from(words.sum::<usize>()).unwrap_or(u32::MAX);
-        if let Some(refusal) = self.refusal(&request.model, None, &directives, tokens) {
+        if let Some(refusal) = self.refusal(&request.model, None, &directives, (first, tokens)) {
             return self.refuse(path, &refusal);
         }
         let mut entry = self.log.start(path, &headers, &fields_for_log(&body).into());
@@ -192,11 +195,12 @@ impl Server {
         model: &str,
         max_tokens: Option<u32>,
         directives: &Directives,
-        prompt_tokens: u32,
+        (prompt, prompt_tokens): (&str, u32),
     ) -> Option<Refusal> {
         if let Some(status) = directives.error_status {
             let text = directives.error_bytes.map_or_else(
-                || "refused as directed".to_owned(),
+                // Engines do repeat what they were asked.
+                || format!("refused as directed: {prompt}"),
                 |bytes| "x".repeat(usize::try_from(bytes).expect("a length")),
             );
             let refusal = Refusal::new(status, "directed", &text);
