@@ -28,7 +28,11 @@ impl Config {
             store: self.store.clone(),
             egress: self.egress.clone(),
             operations: self.operations.clone(),
-            server: Server { addr: self.server.addr, ..wanted.server },
+            server: Server {
+                addr: self.server.addr,
+                metrics_addr: self.server.metrics_addr,
+                ..wanted.server
+            },
             scheduling: Scheduling {
                 idle_ms: self.scheduling.idle_ms,
                 poison_limit: self.scheduling.poison_limit,
@@ -37,6 +41,7 @@ impl Config {
             stream: Stream { coalesce_ms: self.stream.coalesce_ms, ..wanted.stream },
             catalog: Catalog { recheck_ms: self.catalog.recheck_ms, ..wanted.catalog },
             log: Log { format: self.log.format, ..wanted.log },
+            telemetry: self.telemetry.clone(),
             ..wanted
         }
     }
