@@ -14,8 +14,9 @@ pub(crate) fn cargo<'a>(root: &Utf8Path, arguments: impl IntoIterator<Item = &'a
 }
 
 /// Features that are off by default and checked nevertheless.
-pub(crate) const FEATURES: &str = "critic-executor/cel,critic-executor/json-schema,critics/http,\
-     critics/json-schema,orchestratord/otlp";
+pub(crate) const FEATURES: &str = "critic-executor/cel,critic-executor/config,\
+     critic-executor/json-schema,critic-executor/metrics,critics/config,critics/http,critics/json-schema,\
+     orchestratord/otlp";
 
 /// Builds all programs as `cargo test` would: tokio, hyper and all that stands on them come in one kind
 /// only. Naming the examples makes cargo count the features that only tests ask for.

@@ -11,6 +11,7 @@ pub(crate) mod breaker;
 mod queue;
 pub(crate) mod resource;
 mod retry_window;
+mod running;
 #[cfg(test)]
 mod tests;
 mod token_bucket;
@@ -19,6 +20,7 @@ use breaker::{BreakerAnswer, BreakerSignal, BreakerState};
 pub(crate) use queue::RunSlot;
 use queue::{ColumnId, WaitQueue, Waiter};
 use resource::Resource;
+use running::{RunningAttempts, RunningEntry, RunningPlace};
 
 use crate::money::MicroDollars;
 use crate::plan::Budget;
@@ -57,6 +59,7 @@ pub(crate) struct Permit {
     bucket_number: Option<u32>,
     is_first_attempt: bool,
     is_blocking: bool,
+    place: RunningPlace,
 }
 
 /// How an attempt that held a permit ended.
@@ -78,6 +81,9 @@ pub(crate) enum Decision {
     /// No token can come before the deadline.
     TokenTooLate,
 }
+
+/// How many permits are in use, and how many may be.
+pub(crate) type PermitCounts = (usize, Option<usize>);
 
 /// A decision and whom it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +132,7 @@ pub(crate) struct Admission {
     free_columns: Vec<ColumnId>,
     column_resources: HashMap<ColumnId, ResourceId>,
     resources: Vec<Resource>,
+    running: RunningAttempts,
     free_resources: Vec<ResourceId>,
     resource_names: HashMap<Arc<str>, ResourceId>,
     accounts: HashMap<RunSlot, RunAccount>,
@@ -153,6 +160,7 @@ impl Admission {
             free_columns: Vec::new(),
             column_resources: HashMap::new(),
             resources: Vec::new(),
+            running: RunningAttempts::default(),
             free_resources: Vec::new(),
             resource_names: HashMap::new(),
             accounts: HashMap::new(),
@@ -299,6 +307,7 @@ impl Admission {
         if release.was_detached && permit.is_blocking {
             self.detached_blocking = self.detached_blocking.saturating_sub(1);
         }
+        self.running.remove(permit.place);
         self.in_use = self.in_use.saturating_sub(1);
         let stage = permit.stage.index();
         self.stage_in_use[stage] = self.stage_in_use[stage].saturating_sub(1);
@@ -391,6 +400,20 @@ impl Admission {
 
     pub(crate) fn detached_blocking(&self) -> usize {
         self.detached_blocking
+    }
+
+    /// Attempts that hold a permit: run, critic and instant of the grant, in no order.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (RunSlot, &Arc<str>, u64)> {
+        self.running.iter().map(|entry| {
+            let critic = &self.resources[entry.resource as usize].name;
+            (entry.run, critic, entry.since_ns)
+        })
+    }
+
+    /// Permits in use and their limits, over all stages and per stage.
+    pub(crate) fn permits(&self) -> (PermitCounts, [PermitCounts; Stage::COUNT]) {
+        let of_stage = |index: usize| (self.stage_in_use[index], self.limits.stages[index]);
+        ((self.in_use, self.limits.global), std::array::from_fn(of_stage))
     }
 
     /// The shared state of all critics that plans name.
@@ -646,6 +669,11 @@ impl Admission {
             bucket_number,
             is_first_attempt: offer.is_first_attempt,
             is_blocking: offer.is_blocking,
+            place: self.running.add(RunningEntry {
+                run: offer.run,
+                resource: offer.resource,
+                since_ns: now_ns,
+            }),
         };
         self.decide(offer.run, offer.critic, Decision::Granted(permit));
     }

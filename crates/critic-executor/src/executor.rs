@@ -15,14 +15,24 @@ mod node;
 mod options;
 mod settings;
 mod shared;
+mod snapshot;
 mod timers;
+mod trace;
 
 pub use options::{RunCanceller, RunOptions};
 pub use settings::ExecutorSettings;
+pub use snapshot::{ExecutorSnapshot, PermitUse, RunningAttempt};
 
 use driver::{Driver, DriverStart};
+#[cfg(feature = "metrics")]
+pub(crate) use hook_board::HookCounters;
+#[cfg(feature = "metrics")]
+pub(crate) use shared::Counters;
+pub(crate) use shared::ExecShared;
+
 use hook_board::HookBoard;
-use shared::{Event, ExecShared};
+use shared::Event;
+use trace::RunTrace;
 
 use crate::admission::breaker::BreakerState;
 use crate::cache::AnswerCache;
@@ -132,6 +142,8 @@ pub struct ExecutorBuilder {
     settings: ExecutorSettings,
     hooks: HookBoard,
     cache: Option<Arc<dyn AnswerCache>>,
+    #[cfg(feature = "metrics")]
+    metrics: Option<crate::metrics::ExecutorMetrics>,
 }
 
 impl ExecutorBuilder {
@@ -156,10 +168,29 @@ impl ExecutorBuilder {
         self
     }
 
+    /// Counts into these metrics: feature `metrics`.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn metrics(mut self, metrics: &crate::metrics::ExecutorMetrics) -> Self {
+        self.metrics = Some(metrics.clone());
+        self
+    }
+
     /// Makes the executor.
     #[must_use]
     pub fn build(self) -> Executor {
-        Executor { shared: Arc::new(ExecShared::new(self.settings, self.hooks, self.cache)) }
+        #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "metrics are set below"))]
+        let mut shared = ExecShared::new(self.settings, self.hooks, self.cache);
+        #[cfg(feature = "metrics")]
+        {
+            shared.metrics.clone_from(&self.metrics);
+        }
+        let executor = Executor { shared: Arc::new(shared) };
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = &self.metrics {
+            metrics.watch(&executor.shared);
+        }
+        executor
     }
 }
 
@@ -213,7 +244,16 @@ impl Executor {
         mut options: RunOptions,
     ) -> Result<RunReport, RunError> {
         let mut registration = options.registration.take();
-        let mut driver = self.admit(plan, input.into(), options)?;
+        let admitted = self.admit(plan, input.into(), options);
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = &self.shared.metrics {
+            match &admitted {
+                Ok(_) => metrics.run_started(),
+                Err(RunError::Rejected) => metrics.run_refused("rejected"),
+                Err(RunError::Shutdown) => metrics.run_refused("shutdown"),
+            }
+        }
+        let mut driver = admitted?;
         let deadline = driver.deadline_ns.map(|deadline_ns| self.shared.to_instant(deadline_ns));
         let info = (!self.shared.hooks.is_empty()).then(|| RunInfo {
             run_id: Arc::clone(&driver.scope.run_id),
@@ -228,7 +268,15 @@ impl Executor {
         }
         poll_fn(|cx| driver.poll(cx)).await;
         let hooks = driver.hooks.take();
+        let trace = driver.trace.take();
         let report = self.report(driver);
+        #[cfg(feature = "metrics")]
+        if let Some(metrics) = &self.shared.metrics {
+            metrics.run_ended(&report);
+        }
+        if let Some(trace) = trace {
+            trace.end(&report);
+        }
         if let Some(registration) = &mut registration {
             registration.end(report.cancelled().cloned());
         }
@@ -281,6 +329,7 @@ impl Executor {
         };
         let queue_limit = self.shared.settings.run_queue_limit;
         let started_ns = self.shared.now_ns();
+        let run_id = options.run_id.unwrap_or_else(|| format!("run-{number}").into());
         let (shared, resources, is_admitted) = self.shared.with_core(|core, now_ns| {
             if core.is_shut_down {
                 return Err(RunError::Shutdown);
@@ -289,7 +338,7 @@ impl Executor {
             if !is_admitted && core.run_queue.len() >= queue_limit {
                 return Err(RunError::Rejected);
             }
-            let shared = core.take_slot(&handle);
+            let shared = core.take_slot(&run_id, &handle);
             let resources = core.bind(plan, now_ns);
             core.admission.open_run(shared.slot, plan.budget(), now_ns);
             if is_admitted {
@@ -299,7 +348,7 @@ impl Executor {
             }
             Ok((shared, resources, is_admitted))
         })?;
-        let run_id = options.run_id.unwrap_or_else(|| format!("run-{number}").into());
+        let trace = RunTrace::start(&run_id, plan.len());
         Ok(Driver::new(DriverStart {
             exec: Arc::clone(&self.shared),
             plan: plan.clone(),
@@ -318,6 +367,7 @@ impl Executor {
             is_admitted,
             started_ns,
             timeout,
+            trace,
         }))
     }
 
@@ -414,20 +464,7 @@ impl Executor {
     /// What critics of each name share, by name.
     #[must_use]
     pub fn critic_states(&self) -> Vec<CriticState> {
-        self.shared.with_core(|core, now_ns| {
-            let states = core.admission.resources().map(|resource| CriticState {
-                name: Arc::clone(&resource.name),
-                in_use: resource.in_use,
-                limit: resource.effective_limit(),
-                next_token: resource.bucket.as_ref().map(|bucket| {
-                    Duration::from_nanos(bucket.ready_at(now_ns).saturating_sub(now_ns))
-                }),
-                breaker: resource.breaker.as_ref().map(|breaker| breaker.state(now_ns)),
-                probes: resource.breaker.as_ref().map_or(0, |breaker| breaker.outstanding_probes()),
-                retry_budget_exhausted: resource.retries.exhausted(),
-            });
-            states.collect()
-        })
+        self.shared.with_core(|core, now_ns| core.critic_states(now_ns))
     }
 
     /// Changes how many attempts may be outstanding. Raising admits waiters at once; lowering stops nobody.

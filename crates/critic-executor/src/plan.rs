@@ -49,7 +49,7 @@ pub struct ExecutionPlan {
 }
 
 /// What happens to a run whose budget does not pay for an attempt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnExhausted {
     /// The critic is rejected; cheaper ones may still run.

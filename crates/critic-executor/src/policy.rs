@@ -145,6 +145,23 @@ impl Policy {
         }
     }
 
+    /// The policy's kind: its name, but for conditions, whose names are the embedder's own words.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnViolation => "on_violation",
+            Self::OnHighRisk { .. } => "on_high_risk",
+            Self::OnUncertainty { .. } => "on_uncertainty",
+            Self::Conditional { .. } => "conditional",
+            Self::All(_) => "all",
+            Self::Any(_) => "any",
+            Self::Not(_) => "not",
+            #[cfg(feature = "cel")]
+            Self::Cel(_) => "cel",
+        }
+    }
+
     /// Whether the policy looks at no evidence at all.
     #[must_use]
     pub fn is_always(&self) -> bool {

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::critic::Critic;
@@ -13,7 +13,7 @@ use crate::stage::Stage;
 use crate::verdict::VerdictMap;
 
 /// Where the code of a critic runs. It never changes the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionHint {
     /// Polled in the run's own task. For critics that take microseconds.
@@ -26,7 +26,7 @@ pub enum ExecutionHint {
 }
 
 /// What a critic without an answer adds to the verdict.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureMode {
     /// The plan's verdict for missing critics, which escalates by default.
@@ -82,7 +82,7 @@ pub enum SeverityRule {
 }
 
 /// What a record keeps of texts that a critic put into its finding. Spans and kinds are always kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordTexts {
     /// Nothing.

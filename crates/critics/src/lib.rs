@@ -9,6 +9,8 @@
 //! | [`judge()`] | whatever a language model is told to look for | |
 //! | `openai_judge()`, `http_critic()` | the same behind an OpenAI-compatible API; any service | `http` |
 //!
+//! With the feature `config`, `kinds()` names them for plans from files.
+//!
 //! What they look for is found by plain functions and types that can be used alone: [`find_pii`],
 //! [`KeywordSet`], [`RegexRules`]. All of them take time linear in the text.
 
@@ -19,6 +21,8 @@ mod http;
 #[cfg(feature = "json-schema")]
 mod json_critic;
 mod judge;
+#[cfg(feature = "config")]
+mod kinds;
 mod length_critic;
 mod pattern_critic;
 mod pii;
@@ -36,6 +40,8 @@ pub use judge::{
     JudgeAnswer, JudgeCritic, JudgeModel, JudgeQuestion, JudgeUsage, Price, PriceTable, judge,
     verdict_schema,
 };
+#[cfg(feature = "config")]
+pub use kinds::kinds;
 pub use length_critic::{LengthCritic, length};
 pub use pattern_critic::{PatternCritic, PatternRule, Patterns, patterns};
 pub use pii::{PiiKind, PiiMatch, find_pii};

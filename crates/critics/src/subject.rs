@@ -1,8 +1,8 @@
 use critic_executor::{CriticContext, CriticError, TextTarget};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which text of a run a critic looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// The text that went into the model.

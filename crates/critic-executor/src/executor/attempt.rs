@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use super::shared::{Event, ExecShared, RunShared};
 use crate::admission::breaker::BreakerSignal;
@@ -57,6 +58,8 @@ pub(crate) struct AttemptGuard {
     pub(crate) estimate: MicroDollars,
     pub(crate) claim: Arc<Claim>,
     pub(crate) shared: Arc<AttemptShared>,
+    /// The critic's code runs in it.
+    pub(crate) span: Span,
 }
 
 /// Who settles an attempt: its own end or the run's decision to stop it, whichever comes first.
@@ -159,7 +162,8 @@ impl Drop for AttemptGuard {
 /// Calls a critic.
 pub(crate) async fn attempt(guard: AttemptGuard, critic: Arc<dyn Critic>) {
     let context = CriticContext::new(Arc::clone(&guard.shared));
-    let result = catch_unwind(async { critic.evaluate(&context).await }).await;
+    let span = guard.span.clone();
+    let result = catch_unwind(critic.evaluate(&context).instrument(span)).await;
     drop(context);
     guard.finish(result);
 }
@@ -169,7 +173,7 @@ pub(crate) async fn attempt(guard: AttemptGuard, critic: Arc<dyn Critic>) {
 pub(crate) async fn blocking_attempt(guard: AttemptGuard, critic: Arc<dyn Critic>) {
     let context = CriticContext::new(Arc::clone(&guard.shared));
     let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-        Box::pin(async move { critic.evaluate(&context).await });
+        Box::pin(async move { critic.evaluate(&context).await }.instrument(guard.span.clone()));
     let mut guard = guard;
     let woken = Arc::new(Woken(Notify::new()));
     loop {

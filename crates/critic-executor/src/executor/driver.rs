@@ -23,6 +23,7 @@ use super::node::{Node, Phase};
 use super::options::RunCanceller;
 use super::shared::{Event, ExecShared, RunShared};
 use super::timers::{Due, Timers};
+use super::trace::RunTrace;
 use crate::admission::{Offer, ResourceId};
 use crate::cleanup::CleanupStack;
 use crate::context::RunScope;
@@ -47,6 +48,7 @@ pub(crate) struct Driver {
     pub(crate) shared: Arc<RunShared>,
     pub(crate) cleanups: CleanupStack,
     pub(crate) hooks: Option<RunHooks>,
+    pub(crate) trace: Option<Box<RunTrace>>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) started_ns: u64,
     pub(crate) deadline_ns: Option<u64>,
@@ -91,6 +93,7 @@ pub(crate) struct DriverStart {
     pub(crate) is_admitted: bool,
     pub(crate) started_ns: u64,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) trace: Option<Box<RunTrace>>,
 }
 
 impl Driver {
@@ -115,6 +118,7 @@ impl Driver {
             is_gating: start.is_gating,
             seed: start.seed,
             hooks: None,
+            trace: start.trace,
             stages: [StageTimes::default(); Stage::COUNT],
             cancelled: None,
             is_short_circuited: false,
@@ -174,6 +178,8 @@ impl Driver {
         if is_dropped {
             self.cancelled.get_or_insert(CancelReason::CallerDropped);
             self.stop_all();
+            #[cfg(feature = "metrics")]
+            self.count_as_dropped();
         }
         self.exec.with_core(|core, now_ns| core.end_run(&self.shared, self.is_admitted, now_ns));
         self.shared.end();
@@ -264,6 +270,9 @@ impl Driver {
                     Step::StageOpened(stage) => self.stage_opened(stage, now_ns),
                     Step::StageClosed(stage) => {
                         self.stages[stage.index()].closed_ns = Some(now_ns);
+                        if let Some(trace) = &mut self.trace {
+                            trace.stage_closed(stage);
+                        }
                         self.tell(|_| HookEvent::StageClosed(stage));
                     }
                     Step::GateDecided(critic) => self.tell_gate(critic),
@@ -285,6 +294,9 @@ impl Driver {
             times.deadline_ns = Some(deadline_ns);
             let stage = u8::try_from(stage.index()).expect("there are six stages");
             self.timers.add(deadline_ns, Due::Stage(stage));
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.stage(stage);
         }
         self.tell(|_| HookEvent::StageOpened(stage));
     }

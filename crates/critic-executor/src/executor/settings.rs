@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::admission::AdmissionLimits;
+use crate::pipeline::PipelineSettings;
 use crate::stage::Stage;
 
 /// The limits of an executor. The defaults are safe; no limit is spelled `None`.
@@ -48,6 +49,21 @@ impl Default for ExecutorSettings {
 }
 
 impl ExecutorSettings {
+    /// The limits of [`PipelineSettings::pipeline`]: 500 ms a run, 10 runs at once, 100 ms of grace. Plans of
+    /// [`PlanBuilder::pipeline`](crate::PlanBuilder::pipeline) and `pipeline_strict` go with it.
+    #[must_use]
+    pub fn pipeline() -> Self {
+        let settings = PipelineSettings::pipeline();
+        Self {
+            max_concurrent_runs: Some(settings.max_concurrent),
+            run_queue_limit: settings.max_waiting,
+            run_timeout: Some(settings.pipeline_limit),
+            grace: settings.grace,
+            cleanup_limit: settings.grace,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn admission_limits(&self) -> AdmissionLimits {
         AdmissionLimits {
             global: self.global_limit,

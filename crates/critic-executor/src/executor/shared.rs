@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::CriticState;
 use super::attempt::{AttemptResult, Callbacks};
 use super::hook_board::HookBoard;
 use super::settings::ExecutorSettings;
@@ -49,6 +50,7 @@ pub(crate) enum Event {
 /// What a run shares with its attempts and with the executor.
 pub(crate) struct RunShared {
     pub(crate) slot: RunSlot,
+    pub(crate) run_id: Arc<str>,
     pub(crate) handle: Handle,
     mailbox: Mutex<Mailbox>,
 }
@@ -62,8 +64,8 @@ struct Mailbox {
 }
 
 impl RunShared {
-    pub(crate) fn new(slot: RunSlot, handle: Handle) -> Self {
-        Self { slot, handle, mailbox: Mutex::default() }
+    pub(crate) fn new(slot: RunSlot, run_id: Arc<str>, handle: Handle) -> Self {
+        Self { slot, run_id, handle, mailbox: Mutex::default() }
     }
 
     /// Puts an event in and wakes the run if it sleeps.
@@ -133,7 +135,9 @@ pub(crate) struct ExecShared {
     pub(crate) tracker: TaskTracker,
     pub(crate) hooks: HookBoard,
     pub(crate) cache: Option<Arc<dyn AnswerCache>>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics: Option<crate::metrics::ExecutorMetrics>,
     timer_changed: Notify,
     /// Told whenever a run has ended.
     pub(crate) run_ended: Notify,
@@ -185,7 +189,9 @@ impl ExecShared {
             tracker: TaskTracker::new(),
             hooks,
             cache,
-            counters: Counters::default(),
+            counters: Arc::default(),
+            #[cfg(feature = "metrics")]
+            metrics: None,
             timer_changed: Notify::new(),
             run_ended: Notify::new(),
             next_run: AtomicU64::new(1),
@@ -231,6 +237,10 @@ impl ExecShared {
         wakers.into_iter().for_each(Waker::wake);
         for change in changes {
             self.hooks.breaker_changed(&change);
+            #[cfg(feature = "metrics")]
+            if let Some(metrics) = &self.metrics {
+                metrics.breaker_changed(&change);
+            }
         }
         result
     }
@@ -266,14 +276,31 @@ impl ExecShared {
 }
 
 impl Core {
+    /// What critics of each name share, by name.
+    pub(crate) fn critic_states(&self, now_ns: u64) -> Vec<CriticState> {
+        let states = self.admission.resources().map(|resource| CriticState {
+            name: Arc::clone(&resource.name),
+            in_use: resource.in_use,
+            limit: resource.effective_limit(),
+            next_token: resource
+                .bucket
+                .as_ref()
+                .map(|bucket| Duration::from_nanos(bucket.ready_at(now_ns).saturating_sub(now_ns))),
+            breaker: resource.breaker.as_ref().map(|breaker| breaker.state(now_ns)),
+            probes: resource.breaker.as_ref().map_or(0, |breaker| breaker.outstanding_probes()),
+            retry_budget_exhausted: resource.retries.exhausted(),
+        });
+        states.collect()
+    }
+
     /// A place for a run.
-    pub(crate) fn take_slot(&mut self, handle: &Handle) -> Arc<RunShared> {
+    pub(crate) fn take_slot(&mut self, run_id: &Arc<str>, handle: &Handle) -> Arc<RunShared> {
         let slot = self.free_slots.pop().unwrap_or_else(|| {
             self.runs.push(None);
             RunSlot::try_from(self.runs.len() - 1)
                 .expect("there are fewer runs than bytes of memory")
         });
-        let run = Arc::new(RunShared::new(slot, handle.clone()));
+        let run = Arc::new(RunShared::new(slot, Arc::clone(run_id), handle.clone()));
         self.runs[slot as usize] = Some(Arc::clone(&run));
         run
     }
@@ -285,10 +312,13 @@ impl Core {
 
     /// Ends a run's interest in everything, and lets the next one in.
     pub(crate) fn end_run(&mut self, run: &Arc<RunShared>, was_admitted: bool, now_ns: u64) {
-        if was_admitted {
+        let waiting = self.run_queue.len();
+        if !was_admitted {
+            self.run_queue.retain(|other| !Arc::ptr_eq(other, run));
+        }
+        // Who no longer waits has a place, even if the run was dropped before it was told so.
+        if self.run_queue.len() == waiting {
             self.active_runs -= 1;
-        } else {
-            self.run_queue.retain(|waiting| !Arc::ptr_eq(waiting, run));
         }
         if self.admission.close_run(run.slot, now_ns) {
             self.free_slot(run.slot);

@@ -147,6 +147,18 @@ impl OrchestratorError {
         matches!(self, Self::Timeout(_))
     }
 
+    /// What went wrong, in one word.
+    #[cfg(feature = "metrics")]
+    pub(super) fn status(&self) -> &'static str {
+        match self {
+            Self::Timeout(_) => "timed_out",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Node { .. } => "failed",
+            Self::Rejected { .. } => "rejected",
+            Self::Invalid(_) => "invalid",
+        }
+    }
+
     /// Whether it was cancelled.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {

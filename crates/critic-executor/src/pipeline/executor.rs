@@ -50,6 +50,8 @@ pub struct PipelineExecutor<T> {
     tracker: TaskTracker,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    #[cfg(feature = "metrics")]
+    metrics: Option<(Arc<str>, crate::metrics::ExecutorMetrics)>,
 }
 
 /// How values are copied.
@@ -149,6 +151,8 @@ impl<T: Send + 'static> PipelineExecutor<T> {
             registry: CancellationRegistry::new(),
             tracker: TaskTracker::new(),
             waiting: AtomicUsize::new(0),
+            #[cfg(feature = "metrics")]
+            metrics: None,
         })
     }
 
@@ -156,6 +160,18 @@ impl<T: Send + 'static> PipelineExecutor<T> {
     #[must_use]
     pub fn with_registry(mut self, registry: CancellationRegistry) -> Self {
         self.registry = registry;
+        self
+    }
+
+    /// Counts its runs and nodes into these metrics, under a name that all of its runs share: feature `metrics`.
+    #[cfg(feature = "metrics")]
+    #[must_use]
+    pub fn with_metrics(
+        mut self,
+        name: impl Into<Arc<str>>,
+        metrics: &crate::metrics::ExecutorMetrics,
+    ) -> Self {
+        self.metrics = Some((name.into(), metrics.clone()));
         self
     }
 
@@ -188,6 +204,11 @@ impl<T: Send + 'static> PipelineExecutor<T> {
         };
         let ended = run.run_through(value).await;
         run.settle(ended.as_ref().err());
+        #[cfg(feature = "metrics")]
+        if let Some((name, metrics)) = &self.metrics {
+            let status = ended.as_ref().map_or_else(OrchestratorError::status, |_| "completed");
+            metrics.pipeline_ended(name, status, start.elapsed());
+        }
         let (value, failed) = ended?;
         let completed = std::mem::take(&mut run.completed);
         Ok(PipelineOutcome { value, completed, failed, elapsed: start.elapsed() })
@@ -290,7 +311,14 @@ impl<T: Send + 'static> PipelineRun<'_, T> {
             };
             let last_good = executor.last_good(&value);
             let name = || Arc::clone(&node.name);
-            let error = match run_node(node, value, around, Arc::clone(place)).await {
+            #[cfg(feature = "metrics")]
+            let start = Instant::now();
+            let end = run_node(node, value, around, Arc::clone(place)).await;
+            #[cfg(feature = "metrics")]
+            if let Some((_, metrics)) = &executor.metrics {
+                metrics.node_ended(&node.name, end.status(), start.elapsed());
+            }
+            let error = match end {
                 NodeEnd::Value(next) => {
                     self.completed.push(name());
                     if let Some(values) = &executor.values {

@@ -27,6 +27,19 @@ pub(super) enum NodeEnd<T> {
     Cancelled,
 }
 
+#[cfg(feature = "metrics")]
+impl<T> NodeEnd<T> {
+    /// How it ended, in one word.
+    pub(super) fn status(&self) -> &'static str {
+        match self {
+            Self::Value(_) => "completed",
+            Self::Failed(_) => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What a node runs under.
 pub(super) struct Surroundings<'a> {
     pub(super) pipeline: &'a Arc<str>,

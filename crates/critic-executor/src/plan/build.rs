@@ -15,6 +15,7 @@ use super::{
 };
 use crate::canonical_json;
 use crate::money::MicroDollars;
+use crate::pipeline::PipelineSettings;
 use crate::spec::{CriticSpec, DependencyKind, nanos};
 use crate::stage::{Stage, StageMode};
 use crate::validation::{OutputLimits, Validator};
@@ -28,6 +29,7 @@ pub struct PlanBuilder {
     critics: Vec<CriticSpec>,
     validators: BTreeMap<Arc<str>, Arc<dyn Validator>>,
     settings: PlanSettings,
+    attempt_timeout: Duration,
 }
 
 impl Default for PlanBuilder {
@@ -44,11 +46,47 @@ impl Default for PlanBuilder {
             budget: None,
             output_limits: OutputLimits::default(),
         };
-        Self { critics: Vec::new(), validators: BTreeMap::new(), settings }
+        Self {
+            critics: Vec::new(),
+            validators: BTreeMap::new(),
+            settings,
+            attempt_timeout: CriticSpec::DEFAULT_ATTEMPT_TIMEOUT,
+        }
     }
 }
 
 impl PlanBuilder {
+    /// A builder with the times of [`PipelineSettings::pipeline`](crate::PipelineSettings::pipeline): 250 ms an
+    /// attempt, 500 ms a run. [`ExecutorSettings::pipeline`](crate::ExecutorSettings::pipeline) has the rest.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use critic_executor::{CriticContext, CriticOutput, CriticSpec, PlanBuilder, RunTimeout};
+    ///
+    /// let fine = |_ctx: CriticContext| async { Ok(CriticOutput::clean()) };
+    /// let plan = PlanBuilder::pipeline().critic(CriticSpec::new("length", fine)).build().unwrap();
+    /// assert_eq!(plan.spec("length").unwrap().attempt_timeout, Some(Duration::from_millis(250)));
+    /// assert_eq!(plan.run_timeout(), RunTimeout::After(Duration::from_millis(500)));
+    /// ```
+    #[must_use]
+    pub fn pipeline() -> Self {
+        let settings = PipelineSettings::pipeline();
+        Self::default().attempt_timeout(settings.node_limit).run_timeout(settings.pipeline_limit)
+    }
+
+    /// The same with 200 ms an attempt: one that runs out of time is settled and reported within 250 ms.
+    #[must_use]
+    pub fn pipeline_strict() -> Self {
+        Self::pipeline().attempt_timeout(PipelineSettings::pipeline_strict().node_limit)
+    }
+
+    /// Sets how long an attempt may take of critics that do not say so themselves; 10 seconds if it is not set.
+    #[must_use]
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = timeout;
+        self
+    }
+
     /// Adds a critic.
     #[must_use]
     pub fn critic(mut self, spec: CriticSpec) -> Self {
@@ -163,7 +201,12 @@ impl PlanBuilder {
     /// # Errors
     /// All that is wrong, not only the first.
     pub fn build(self) -> Result<ExecutionPlan, PlanErrors> {
-        let Self { mut critics, validators, settings } = self;
+        let Self { mut critics, validators, settings, attempt_timeout } = self;
+        for spec in &mut critics {
+            if spec.attempt_timeout == Some(CriticSpec::DEFAULT_ATTEMPT_TIMEOUT) {
+                spec.attempt_timeout = Some(attempt_timeout);
+            }
+        }
         critics.sort_by(|a, b| (a.stage, &a.name).cmp(&(b.stage, &b.name)));
         let mut linker = Linker::new(&critics, &validators);
         let nodes = linker.link(&critics);

@@ -7,6 +7,8 @@ mod caches;
 #[cfg(feature = "cel")]
 #[cfg(test)]
 mod cel;
+#[cfg(all(test, feature = "config"))]
+mod config;
 #[cfg(test)]
 mod contexts;
 #[cfg(test)]
@@ -25,8 +27,12 @@ mod gates;
 mod grants;
 #[cfg(test)]
 mod guards;
+#[cfg(all(test, feature = "config"))]
+mod guide;
 #[cfg(test)]
 mod hooks;
+#[cfg(all(test, feature = "metrics"))]
+mod metrics;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]
@@ -45,6 +51,8 @@ mod retries;
 mod scenarios;
 #[cfg(test)]
 mod simple;
+#[cfg(test)]
+mod snapshots;
 #[cfg(test)]
 mod specs;
 #[cfg(test)]

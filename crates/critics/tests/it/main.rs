@@ -16,6 +16,9 @@ mod json;
 mod judges;
 #[cfg(test)]
 mod keywords;
+#[cfg(feature = "config")]
+#[cfg(test)]
+mod kinds;
 #[cfg(test)]
 mod lengths;
 #[cfg(feature = "http")]

@@ -42,6 +42,10 @@ impl Driver {
         let (deadline_ns, scope) =
             self.deadline(critic, attempt_ns).unwrap_or((u64::MAX, TimeoutScope::Run));
         let dependencies = self.dependencies(critic);
+        let made = self.nodes[critic as usize].attempts.len();
+        let attempt = u32::try_from(made).unwrap_or(u32::MAX).saturating_add(1);
+        let span = self.attempt_span(critic, attempt, instead_of.is_some());
+        let spec = &self.plan.inner.node(critic).spec;
         let name = Arc::clone(&spec.name);
         let estimate = if permit.is_some() { spec.cost } else { MicroDollars::ZERO };
         let node = &mut self.nodes[critic as usize];
@@ -52,7 +56,7 @@ impl Driver {
             run: Arc::clone(&self.scope),
             dependencies,
             critic: Arc::clone(&name),
-            attempt: u32::try_from(node.attempts.len()).unwrap_or(u32::MAX).saturating_add(1),
+            attempt,
             deadline: self.exec.to_instant(deadline_ns),
             failure: instead_of.clone(),
             cancelled: AtomicBool::new(false),
@@ -71,6 +75,7 @@ impl Driver {
             estimate,
             claim: Arc::clone(&claim),
             shared: Arc::clone(&shared),
+            span,
         };
         if let Some(due) = Due::of_attempt(scope, critic, epoch) {
             self.timers.add(deadline_ns, due);

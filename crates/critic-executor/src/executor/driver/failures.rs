@@ -70,6 +70,11 @@ impl Driver {
             self.exec.with_core(|core, now_ns| core.admission.take_retry(resource, now_ns));
         if !is_paid {
             self.exec.counters.retry_budget_exhausted.fetch_add(1, Ordering::Relaxed);
+            #[cfg(feature = "metrics")]
+            if let Some(metrics) = &self.exec.metrics {
+                let kind = kind.map_or("timed_out", ErrorKind::as_str);
+                metrics.retry_refused(&spec.name, kind);
+            }
         }
         is_paid.then_some(delay_ns)
     }
