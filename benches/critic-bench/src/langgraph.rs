@@ -32,7 +32,7 @@ pub(crate) fn measure(python: &Path) -> Result<Vec<Measured>> {
             nodes: line.nodes,
             node_ns: line.node_ns,
             allocations: None,
-            bytes: None,
+            peak_bytes: None,
         })
     });
     lines.collect()

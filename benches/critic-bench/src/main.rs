@@ -22,7 +22,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use contestant::Contestant;
-use measure::{Measured, SIZES};
+use measure::{MANY, Measured, SIZES};
 
 #[global_allocator]
 static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
@@ -58,7 +58,11 @@ fn run(arguments: &Arguments) -> Result<bool> {
         .context("no runtime could be started")?;
     let mut results: Vec<Measured> = Vec::new();
     for size in SIZES {
-        results.extend(measure::all(&runtime, &Contestant::ALL, size));
+        results.extend(measure::all(&runtime, &Contestant::SIDE_BY_SIDE, size));
+    }
+    let alone = [Contestant::Spawn, Contestant::Gated, Contestant::Waiters, Contestant::Planning];
+    for contestant in alone {
+        results.extend(measure::all(&runtime, &[contestant], MANY));
     }
     if let Some(python) = &arguments.langgraph {
         match langgraph::measure(python) {

@@ -8,6 +8,9 @@ use crate::contestant::Contestant;
 /// Nodes of the graphs.
 pub(crate) const SIZES: [usize; 3] = [10, 100, 1000];
 
+/// Nodes of what is measured alone.
+pub(crate) const MANY: usize = 10_000;
+
 /// Rounds whose median counts.
 const ROUNDS: usize = 21;
 
@@ -23,8 +26,8 @@ pub(crate) struct Measured {
     pub(crate) node_ns: f64,
     /// Allocations per node; unknown where they are not ours to count.
     pub(crate) allocations: Option<f64>,
-    /// Bytes allocated per node, freed ones included.
-    pub(crate) bytes: Option<f64>,
+    /// Bytes per node that were held at once, at most.
+    pub(crate) peak_bytes: Option<f64>,
 }
 
 /// Measures contestants in turns on graphs of one size.
@@ -48,7 +51,11 @@ pub(crate) fn all(runtime: &Runtime, contestants: &[Contestant], nodes: usize) -
             repeat(run);
             let before = Allocated::now();
             repeat(run);
-            Allocated::now().since(before)
+            let count = Allocated::now().since(before);
+            let peak = Allocated::peak_of(|| {
+                runtime.block_on(runtime.spawn(run())).expect("nothing here panics");
+            });
+            (count, peak)
         })
         .collect();
     let mut rounds = vec![Vec::with_capacity(ROUNDS); contestants.len()];
@@ -66,8 +73,8 @@ pub(crate) fn all(runtime: &Runtime, contestants: &[Contestant], nodes: usize) -
             name: contestant.name().to_owned(),
             nodes,
             node_ns: median(times),
-            allocations: per_node(allocated.count),
-            bytes: per_node(allocated.bytes),
+            allocations: per_node(allocated.0),
+            peak_bytes: Some(allocated.1 as f64 / nodes as f64),
         })
         .collect()
 }
