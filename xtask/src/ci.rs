@@ -8,13 +8,13 @@ use camino::Utf8Path;
 use xtask::RanTests;
 
 use crate::crash::{Crash, Engine};
-use crate::{commands, crash, process, setup};
+use crate::{commands, crash, embedding, process, setup};
 
 type Step = fn(&Utf8Path) -> Result<()>;
 
 /// In this order: what is cheap and often wrong comes first, what needs everything else comes later. What
 /// compiles with other features than the rest comes last.
-const STEPS: [(&str, Step); 13] = [
+const STEPS: [(&str, Step); 14] = [
     ("setup", setup::run),
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("layers", commands::layers),
@@ -40,6 +40,7 @@ const STEPS: [(&str, Step); 13] = [
     ("default features", |root| {
         cargo(root, &["check", "-p", "critics", "-p", "critic-executor", "-p", "orchestratord"])
     }),
+    ("embedding", embedding::check),
 ];
 
 /// What the tests printed, for `specs --check --ran`.

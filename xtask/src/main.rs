@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod commands;
 mod crash;
+mod embedding;
 mod process;
 mod setup;
 

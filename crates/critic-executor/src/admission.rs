@@ -683,7 +683,10 @@ impl Admission {
         let Some(budget) = account.budget else { return BudgetAnswer::Fits };
         if account.spent + offer.estimate > budget.limit {
             BudgetAnswer::Never
-        } else if account.spent + account.reserved + offer.estimate > budget.limit {
+        } else if offer.estimate > MicroDollars::ZERO
+            && account.spent + account.reserved + offer.estimate > budget.limit
+        {
+            // What costs nothing needs nothing of what is reserved, even if others cost more than they were to.
             BudgetAnswer::Wait
         } else {
             BudgetAnswer::Fits

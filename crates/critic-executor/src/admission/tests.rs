@@ -25,7 +25,7 @@ const PRICE: MicroDollars = MicroDollars(10);
 #[derive(Debug, Clone)]
 enum Op {
     Offer { run: u32, critic: u32, priority: u8, waited_ms: u64, patience_ms: u64, costly: bool },
-    Settle { which: usize, signal: u8 },
+    Settle { which: usize, signal: u8, extra: u64 },
     Release { which: usize },
     TakeBack { which: usize },
     Withdraw { which: usize },
@@ -46,7 +46,9 @@ fn op() -> impl Strategy<Value = Op> {
                 run, critic, priority, waited_ms, patience_ms, costly,
             }
         ),
-        4 => (any::<usize>(), 0_u8..3).prop_map(|(which, signal)| Op::Settle { which, signal }),
+        4 => (any::<usize>(), 0_u8..3, 0_u64..12).prop_map(
+            |(which, signal, extra)| Op::Settle { which, signal, extra }
+        ),
         6 => any::<usize>().prop_map(|which| Op::Release { which }),
         2 => any::<usize>().prop_map(|which| Op::TakeBack { which }),
         2 => any::<usize>().prop_map(|which| Op::Withdraw { which }),
@@ -391,12 +393,12 @@ impl Pair {
                 self.real.offer(offer, now_ns);
                 self.model.offer(offer, now_ns);
             }
-            Op::Settle { which, signal } => {
+            Op::Settle { which, signal, extra } => {
                 let open: Vec<usize> = (0..self.model.held.len())
                     .filter(|index| !self.model.held[*index].is_settled)
                     .collect();
                 if let Some(index) = open.get(which % open.len().max(1)) {
-                    self.settle(*index, signal);
+                    self.settle(*index, signal, extra);
                 }
             }
             Op::Release { which } => {
@@ -477,7 +479,8 @@ impl Pair {
         self.compare();
     }
 
-    fn settle(&mut self, index: usize, signal: u8) {
+    /// An attempt may cost more than it was to.
+    fn settle(&mut self, index: usize, signal: u8, extra: u64) {
         let now_ns = self.now_ns;
         let signal = [BreakerSignal::Success, BreakerSignal::Failure, BreakerSignal::Neutral]
             [usize::from(signal)];
@@ -485,8 +488,9 @@ impl Pair {
         held.is_settled = true;
         let permit = held.permit.expect("what is held was granted");
         let (offer, generation) = (held.offer, held.generation);
-        self.real.settle(&permit, offer.estimate, signal, now_ns);
-        self.model.runs[offer.run as usize].spent += offer.estimate.0;
+        let cost = offer.estimate + MicroDollars(extra);
+        self.real.settle(&permit, cost, signal, now_ns);
+        self.model.runs[offer.run as usize].spent += cost.0;
         if let Some(generation) = generation {
             self.model.change_breaker(offer.resource, now_ns, |breaker| {
                 breaker.end(generation, signal, now_ns)
@@ -497,7 +501,7 @@ impl Pair {
 
     fn release(&mut self, index: usize) {
         if !self.model.held[index].is_settled {
-            self.settle(index, 2);
+            self.settle(index, 2, 0);
             self.compare();
         }
         let held = self.model.held.remove(index);

@@ -178,17 +178,20 @@ pub(crate) async fn blocking_attempt(guard: AttemptGuard, critic: Arc<dyn Critic
     let woken = Arc::new(Woken(Notify::new()));
     loop {
         let waker = Waker::from(Arc::clone(&woken));
+        // The result is handed in from there: whoever waits for the thread here may have been dropped by then.
         let polled = tokio::task::spawn_blocking(move || {
-            let answer = catch_poll(call.as_mut(), &mut Context::from_waker(&waker));
-            (guard, call, answer)
+            match catch_poll(call.as_mut(), &mut Context::from_waker(&waker)) {
+                Poll::Ready(result) => {
+                    guard.finish(result);
+                    None
+                }
+                Poll::Pending => Some((guard, call)),
+            }
         });
         // The closure never panics, so an error means that the runtime is going away, and takes the guard along.
-        let Ok((same_guard, same_call, answer)) = polled.await else { return };
-        (guard, call) = (same_guard, same_call);
-        match answer {
-            Poll::Ready(result) => return guard.finish(result),
-            Poll::Pending => woken.0.notified().await,
-        }
+        let Ok(Some(again)) = polled.await else { return };
+        (guard, call) = again;
+        woken.0.notified().await;
     }
 }
 

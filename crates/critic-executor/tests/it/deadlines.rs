@@ -192,4 +192,8 @@ async fn a_blocked_thread_is_settled_on_time_and_keeps_its_permits_until_it_retu
     while executor.activity() != critic_executor::Activity::default() {
         tokio::task::yield_now().await;
     }
+    assert_eq!(executor.incidents().late_results, 2);
+    let_go.send(()).unwrap();
+    let status = executor.run(&stuck("again"), RunInput::new("x")).await.unwrap();
+    assert!(status.critics()[0].status.is_answer());
 }

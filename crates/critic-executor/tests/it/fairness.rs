@@ -52,8 +52,8 @@ async fn a_huge_run_delays_a_small_one_by_one_turn_where_there_are_two_permits_f
     }
     for (critics, first_ms) in [(in_step, 0), (out_of_step, 3001)] {
         let huge = plan(critics);
-        for late in [0, 5, 9, 10].map(|late| first_ms + late) {
-            for permits in [6, 7] {
+        for late in [0, 9, 10].map(|late| first_ms + late) {
+            for permits in [6, 9] {
                 let elapsed = small_beside(&huge, &small, permits, ms(late)).await;
                 assert!(elapsed <= ms(20), "{permits} permits, {late} ms late: {elapsed:?}");
             }
@@ -65,7 +65,7 @@ async fn a_huge_run_delays_a_small_one_by_one_turn_where_there_are_two_permits_f
 #[tokio::test(start_paused = true)]
 async fn with_fewer_permits_a_small_run_gets_half_of_them_beside_a_huge_one() {
     let (small, huge) = (plan(critics("small", 3, 10)), plan(critics("huge", 10_000, 10)));
-    for late in [0, 5, 9, 10] {
+    for late in [0, 9] {
         for (permits, turns) in [(2, 4), (3, 4), (4, 3), (5, 3)] {
             let elapsed = small_beside(&huge, &small, permits, ms(late)).await;
             assert!(elapsed <= ms(10 * turns), "{permits} permits, {late}: {elapsed:?}");

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use critic_executor::{
-    CriticContext, CriticOutput, CriticSpec, ExecutionPlan, FailureMode, MicroDollars, OnExhausted,
-    PlanError, PlanWarning, Policy, RateLimit, RetryPolicy, Stage, Verdict,
+    BreakerPolicy, CriticContext, CriticOutput, CriticSpec, ExecutionPlan, FailureMode,
+    MicroDollars, OnExhausted, PlanError, PlanWarning, Policy, RateLimit, RetryPolicy, Stage,
+    TripRule, Verdict,
 };
 
 use crate::support::{clean, ms, plan};
@@ -75,6 +76,31 @@ fn numbers_out_of_range_are_errors() {
         clean("k", 0).retry(RetryPolicy { multiplier: 0.5, ..RetryPolicy::default() }),
         clean("l", 0).policy(Policy::OnUncertainty { uncertainty_from: 1.5 }).evidence(["a"]),
     ];
+    let breaker = |change: fn(&mut BreakerPolicy)| {
+        let mut policy = BreakerPolicy::default();
+        change(&mut policy);
+        clean("breaker", 0).breaker(policy)
+    };
+    let rate = |window, min_calls, ratio| TripRule::FailureRate { window, min_calls, ratio };
+    let breakers = [
+        breaker(|policy| policy.open = Duration::ZERO),
+        breaker(|policy| policy.probes = 0),
+        breaker(|policy| policy.successes = 0),
+        breaker(|policy| policy.trip = TripRule::Consecutive(0)),
+        clean("breaker", 0).breaker(BreakerPolicy { trip: rate(20, 0, 0.5), ..Default::default() }),
+        clean("breaker", 0)
+            .breaker(BreakerPolicy { trip: rate(20, 21, 0.5), ..Default::default() }),
+        clean("breaker", 0)
+            .breaker(BreakerPolicy { trip: rate(20, 10, 1.5), ..Default::default() }),
+        clean("breaker", 0)
+            .breaker(BreakerPolicy { trip: rate(20, 10, f64::NAN), ..Default::default() }),
+    ];
+    for wrong in breakers {
+        let text = format!("{:?}", wrong.breaker);
+        let errors = errors_of([wrong]);
+        let is_told = |error: &PlanError| matches!(error, PlanError::InvalidSetting { setting, .. } if setting.starts_with("breaker."));
+        assert!(errors.len() == 1 && errors.iter().all(is_told), "{text}: {errors:?}");
+    }
     let count = wrong.len();
     let errors = ExecutionPlan::builder()
         .critics(wrong)

@@ -50,6 +50,8 @@ fn record_of(plan: &ExecutionPlan) -> RunRecord {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
     /// Verifies: CRIT-083, CRIT-211
     #[test]
     fn neither_times_nor_mode_change_a_record(
@@ -66,6 +68,9 @@ proptest! {
         prop_assert_eq!(strict, record);
     }
 
+}
+
+proptest! {
     /// Verifies: CRIT-212
     #[test]
     fn a_replay_of_the_same_plan_comes_to_the_same(
@@ -79,6 +84,30 @@ proptest! {
         prop_assert_eq!(replayed.decision.verdict, record.verdict);
         prop_assert!(replayed.without_outcome.is_empty());
     }
+}
+
+/// Verifies: CRIT-211
+#[test]
+fn the_number_of_threads_changes_no_record() {
+    let shape: Vec<(u8, u8, u8)> =
+        (0..60_u8).map(|index| (index % 6, index % 7, index.wrapping_mul(7) % 30)).collect();
+    let plan = random_plan(&shape, &[0], StageMode::Relaxed);
+    let alone = record_of(&plan).to_json();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(4)
+        .enable_time()
+        .build()
+        .unwrap();
+    let executor = Executor::default();
+    let mut runs = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (executor, plan) = (executor.clone(), plan.clone());
+        let input = RunInput::new("text").risk(RiskLevel::Medium);
+        let run = async move { executor.run(&plan, input).await.unwrap().record().to_json() };
+        runs.spawn_on(run, runtime.handle());
+    }
+    let records = runtime.block_on(runs.join_all());
+    assert!(records.iter().all(|record| *record == alone));
 }
 
 /// Verifies: CRIT-213, CRIT-212

@@ -1,7 +1,7 @@
 //! What is left after runs that went every way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use critic_executor::{
     BreakerPolicy, CancelReason, CancellationRegistry, CleanupWhen, CriticContext, CriticError,
@@ -237,4 +237,52 @@ async fn the_hint_changes_no_result() {
     }
     assert_eq!(records[0], records[1]);
     assert_eq!(records[0], records[2]);
+}
+
+/// Verifies: CRIT-153
+#[tokio::test(start_paused = true)]
+async fn cleanups_of_a_run_and_its_critics_run_once_and_last_registered_first_also_after_a_drop() {
+    let said: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let note = |what: &'static str| {
+        let said = Arc::clone(&said);
+        move || async move {
+            said.lock().unwrap().push(what);
+            assert_ne!(what, "dies", "a cleanup may panic");
+        }
+    };
+    let notes = (note("first"), note("dies"), note("cancelled"), note("last"));
+    let critic = move |ctx: CriticContext| {
+        ctx.on_cleanup(CleanupWhen::Always, notes.0.clone());
+        ctx.on_cleanup(CleanupWhen::Always, notes.1.clone());
+        ctx.on_cleanup(CleanupWhen::OnCancel, notes.2.clone());
+        ctx.on_cleanup(CleanupWhen::Always, notes.3.clone());
+        async move {
+            let millis = ctx.input().parse()?;
+            tokio::time::sleep(ms(millis)).await;
+            Ok(CriticOutput::clean())
+        }
+    };
+    let (plan, executor) = (plan([CriticSpec::new("messy", critic)]), Executor::default());
+    for (millis, is_dropped) in [("5", false), ("50000", true)] {
+        said.lock().unwrap().clear();
+        let options = RunOptions::new()
+            .on_cleanup(CleanupWhen::Always, note("run first"))
+            .on_cleanup(CleanupWhen::OnCancel, note("run cancelled"))
+            .on_cleanup(CleanupWhen::Always, note("run last"));
+        let run = executor.run_with(&plan, RunInput::new(millis), options);
+        assert_eq!(tokio::time::timeout(ms(10), run).await.is_err(), is_dropped);
+        settled(&executor).await;
+        let said = said.lock().unwrap();
+        let of = |is_run: bool| -> Vec<&str> {
+            said.iter().copied().filter(|what| what.starts_with("run") == is_run).collect()
+        };
+        if is_dropped {
+            assert_eq!(of(false), ["last", "cancelled", "dies", "first"]);
+            assert_eq!(of(true), ["run last", "run cancelled", "run first"]);
+        } else {
+            assert_eq!(of(false), ["last", "dies", "first"]);
+            assert_eq!(of(true), ["run last", "run first"]);
+        }
+    }
+    assert_eq!(executor.incidents().cleanup_errors, 2);
 }

@@ -216,3 +216,25 @@ async fn a_run_may_stop_when_its_budget_does_not_suffice() {
     let expected = [("a", "succeeded"), ("b", "rejected"), ("free", "succeeded")];
     assert_eq!((statuses(&report), report.cancelled()), (expected.to_vec(), None));
 }
+
+/// Verifies: CRIT-202
+#[tokio::test(start_paused = true)]
+async fn what_costs_nothing_does_not_wait_for_what_others_reserved_beyond_the_budget() {
+    let dear = |_ctx: CriticContext| async {
+        tokio::time::sleep(ms(10)).await;
+        Ok(CriticOutput::clean().with_cost(MicroDollars(9)))
+    };
+    let plan = ExecutionPlan::builder()
+        .critics([
+            CriticSpec::new("dearer than told", dear).cost(MicroDollars(5)),
+            clean("slow", 50).cost(MicroDollars(5)),
+            clean("free", 10).requires(["dearer than told"]),
+        ])
+        .budget(MicroDollars(10), OnExhausted::SkipCritic)
+        .build()
+        .unwrap();
+    let report = run(&plan).await;
+    let free = report.critic("free").unwrap();
+    assert_eq!((free.status.as_str(), free.queue_time), ("succeeded", ms(0)));
+    assert_eq!(report.cost().total.spent, MicroDollars(14));
+}
