@@ -10,7 +10,7 @@ use model_provisioner::WallClock;
 use narration::{Fact, human};
 use operations::{Operations, OperationsOptions};
 use orchestrator::{Clock as _, Options, Orchestrator, Parts, Retention};
-use orchestrator_core::{Limits, WhenFull};
+use orchestrator_core::{Limits, WaitObjective, WhenFull};
 use orchestrator_metrics::DaemonMetrics;
 use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
 use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
@@ -275,6 +275,10 @@ pub(crate) fn options(config: &Config) -> Options {
             interactive_weight: NonZeroU32::new(scheduling.interactive_weight)
                 .unwrap_or(NonZeroU32::MIN),
             batch_max_wait_ms: scheduling.batch_max_wait_ms,
+            objective: (scheduling.wait_p95_ms > 0).then_some(WaitObjective {
+                wait_p95_ms: scheduling.wait_p95_ms,
+                window_ms: scheduling.wait_window_ms,
+            }),
             when_full: match queue.when_full {
                 config_schema::WhenFull::Reject => WhenFull::Reject,
                 config_schema::WhenFull::DropLru => WhenFull::DropLru,

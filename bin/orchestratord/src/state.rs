@@ -3,7 +3,7 @@ use std::sync::Arc;
 use api_types::PreparationView;
 use http_edge::{ClientIdentity, Problem};
 use operations::Operations;
-use orchestrator::{Orchestrator, Refusal, TaskRow};
+use orchestrator::{Orchestrator, QueuePlace, Refusal, TaskRow};
 use orchestrator_core::TaskId;
 use tokio_util::task::TaskTracker;
 
@@ -36,15 +36,21 @@ impl AppState {
         self.orchestrator.preparation(&row.spec.model_id)
     }
 
-    /// The task, and its position in the queue while it waits. What belongs to somebody else is not there
-    /// for whoever may not see it (ORCH-234).
+    /// The task, and its place in the queue while it waits. What belongs to somebody else is not there
+    /// for whoever may not see it (ORCH-234), nor are the names of others that are ahead.
     pub(crate) async fn task_for(
         &self,
         who: &ClientIdentity,
         id: TaskId,
-    ) -> Result<(TaskRow, Option<u64>), Refusal> {
-        let (row, position) = self.orchestrator.task(id).await?;
-        if who.may_see(&row.identity) { Ok((row, position)) } else { Err(Refusal::UnknownTask) }
+    ) -> Result<(TaskRow, Option<QueuePlace>), Refusal> {
+        let (row, mut place) = self.orchestrator.task(id).await?;
+        if !who.may_see(&row.identity) {
+            return Err(Refusal::UnknownTask);
+        }
+        for ahead in place.iter_mut().flat_map(|place| &mut place.ahead) {
+            ahead.identity.take_if(|identity| !who.may_see(&identity.0));
+        }
+        Ok((row, place))
     }
 }
 

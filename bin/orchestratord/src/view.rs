@@ -1,22 +1,23 @@
 use adapter_host::Sampling;
 use api_types::{
-    AttemptView, Links, PreparationStep, PreparationView, StepStatus, TaskAccepted, TaskState,
-    TaskView, Usage,
+    AheadView, AttemptView, EstimateView, Links, PreparationStep, PreparationView, Priority,
+    StepStatus, TaskAccepted, TaskState, TaskView, Usage, WaitingView,
 };
 use jiff::Timestamp;
-use orchestrator::{Accepted, TaskRow};
-use orchestrator_core::TaskId;
+use orchestrator::{Accepted, QueuePlace, TaskRow};
+use orchestrator_core::{Class, TaskId};
 use serde_json::json;
 
 /// A task as the API shows it.
 pub(crate) fn task_view(
     row: TaskRow,
-    queue_position: Option<u64>,
+    place: Option<QueuePlace>,
     last_event_id: u64,
     preparation: PreparationView,
     with_prompt: bool,
 ) -> TaskView {
     let spec = &row.spec;
+    let forecast = place.as_ref().and_then(|place| place.forecast);
     let prompt_tokens = row.prompt_ids.as_ref().map(|ids| ids.len() as u64);
     let generated = row.progress.attempts.last().map_or(0, |attempt| attempt.tokens);
     let usage = match &row.end {
@@ -50,6 +51,7 @@ pub(crate) fn task_view(
         request_digest: spec.request_digest.clone(),
         parameters: json!({
             "max_tokens": spec.max_tokens,
+            "expected_tokens": spec.expected_tokens,
             "deadline_ms": spec.deadline_ms,
             "sampling": as_given(&spec.sampling),
             "stop": spec.stop,
@@ -62,9 +64,9 @@ pub(crate) fn task_view(
         }),
         client_ref: spec.client_ref.clone(),
         metadata: (!spec.metadata.is_empty()).then(|| spec.metadata.clone()),
-        queue_position,
-        predicted_start_ms: None,
-        predicted_end_ms: None,
+        queue_position: place.as_ref().map(|place| place.position),
+        predicted_start_ms: forecast.map(|forecast| forecast.start_ms),
+        predicted_end_ms: forecast.map(|forecast| forecast.end_ms()),
         admitted_at: instant(spec.admitted_at_ms),
         started_at: row.progress.started_at_ms.map(instant),
         ended_at: row.end.as_ref().map(|end| instant(end.ended_at_ms)),
@@ -75,6 +77,7 @@ pub(crate) fn task_view(
         last_event_id,
         correlation_id: spec.correlation_id.clone(),
         preparation,
+        waiting: place.map(waiting_view),
         links: links(row.id),
         prompt,
     }
@@ -88,8 +91,8 @@ pub(crate) fn accepted_view(accepted: &Accepted) -> TaskAccepted {
         task_id: task.id.to_string(),
         status: shown_state(task.state, &accepted.preparation),
         queue_position: accepted.queue_position,
-        predicted_start_ms: None,
-        predicted_end_ms: None,
+        predicted_start_ms: accepted.forecast.map(|forecast| forecast.start_ms),
+        predicted_end_ms: accepted.forecast.map(|forecast| forecast.end_ms()),
         admitted_at: instant(task.spec.admitted_at_ms),
         deadline_at: deadline_at(task),
         events_url,
@@ -97,6 +100,27 @@ pub(crate) fn accepted_view(accepted: &Accepted) -> TaskAccepted {
         cancel_url,
         preparation: accepted.preparation.clone(),
     }
+}
+
+fn waiting_view(place: QueuePlace) -> WaitingView {
+    let ahead = place.ahead.into_iter().map(|ahead| AheadView {
+        priority: match ahead.class {
+            Class::Interactive => Priority::Interactive,
+            Class::Batch => Priority::Batch,
+        },
+        identity: ahead.identity.map(|identity| identity.0.to_string()),
+        tasks: ahead.tasks,
+    });
+    let estimate = place.forecast.map(|forecast| EstimateView {
+        start_earliest_ms: forecast.start_ms_earliest,
+        start_latest_ms: forecast.start_ms_latest,
+        prefill_ms: forecast.prefill_ms,
+        decode_ms: forecast.decode_ms,
+        starts_ahead: forecast.starts_ahead,
+        slots: forecast.slots,
+        samples: forecast.samples,
+    });
+    WaitingView { ahead: ahead.collect(), estimate }
 }
 
 /// Numbers as people write them: a detour through text, since widening 0.8 shows what a float really is.

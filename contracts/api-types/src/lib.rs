@@ -55,6 +55,6 @@ pub use request::{
 };
 pub use status::{PoolStatus, QueueStatus, ReadyView, StatusView};
 pub use task::{
-    AttemptView, CancelAnswer, Links, Page, PreparationStep, PreparationView, StepStatus,
-    TaskAccepted, TaskState, TaskView, Usage,
+    AheadView, AttemptView, CancelAnswer, EstimateView, Links, Page, PreparationStep,
+    PreparationView, StepStatus, TaskAccepted, TaskState, TaskView, Usage, WaitingView,
 };

@@ -25,10 +25,9 @@ pub mod limits {
 }
 
 /// Fields of ORCH-022 that this build does not serve: they are refused by name, never ignored.
-const NOT_SERVED: [&str; 11] = [
+const NOT_SERVED: [&str; 10] = [
     "query",
     "engine",
-    "expected_tokens",
     "ctx",
     "session_id",
     "sampler_profile_version",
@@ -66,7 +65,11 @@ pub struct TaskRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub max_tokens: Option<u32>,
-    /// Counted from admission.
+    /// Tokens that the answer should have; only predictions use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    pub expected_tokens: Option<u32>,
+    /// Counted from admission. Refused where it can be foreseen that it will not be met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 31622400000_i64))]
     pub deadline_ms: Option<u64>,
@@ -391,6 +394,7 @@ impl TaskRequest {
             }
         }
         check(self.max_tokens != Some(0), "max_tokens", "at least 1")?;
+        check(self.expected_tokens != Some(0), "expected_tokens", "at least 1")?;
         check(self.deadline_ms != Some(0), "deadline_ms", "at least 1")?;
         check(self.deadline_ms.is_none_or(|ms| ms <= YEAR_MS), "deadline_ms", "at most a year")?;
         if let Some(output_mode) = &self.output_mode {

@@ -162,10 +162,59 @@ pub struct TaskView<E = ErrorBody, S = TaskState, P = Priority, T = StepStatus> 
     pub correlation_id: String,
     #[cfg_attr(feature = "openapi", schema(value_type = PreparationView))]
     pub preparation: PreparationView<T>,
+    /// How it waits; only while it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<WaitingView>))]
+    pub waiting: Option<WaitingView<P>>,
     pub links: Links,
     /// Only with `?include=prompt`: the prompt or the messages as they were given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<serde_json::Value>,
+}
+
+/// Who is ahead of a queued task, and what its predictions rest on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WaitingView<P = Priority> {
+    /// As many tasks as its position says, by class and client.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<AheadView>))]
+    pub ahead: Vec<AheadView<P>>,
+    /// Null while too little was measured.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub estimate: Option<EstimateView>,
+}
+
+/// Tasks that start before another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AheadView<P = Priority> {
+    #[cfg_attr(feature = "openapi", schema(value_type = Priority))]
+    pub priority: P,
+    /// The client that sent them; null for clients that the reader may not see, and for tasks that had an
+    /// attempt before and go ahead of everybody's.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub identity: Option<String>,
+    pub tasks: u64,
+}
+
+/// What predictions rest on: what the last attempts of the model took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EstimateView {
+    /// Four of five such tasks start no sooner than this.
+    pub start_earliest_ms: u64,
+    /// Four of five such tasks start no later than this.
+    pub start_latest_ms: u64,
+    /// From the start to the first token.
+    pub prefill_ms: u64,
+    /// From the first token to the end.
+    pub decode_ms: u64,
+    /// Tasks that start before it, those included that are expected to come.
+    pub starts_ahead: u64,
+    /// Slots that it may get one of.
+    pub slots: u32,
+    /// Attempts that were measured.
+    pub samples: u32,
 }
 
 /// One dispatch of a task.

@@ -125,6 +125,11 @@ settings! {
         /// How long the tasks of a pool that SIGHUP takes away or changes may go on there, in milliseconds.
         /// After it, those that another pool can go on with are moved; the others end where they are.
         pool_drain_ms: u64 = 30_000, 0..=3_600_000;
+        /// Wait that 95 of 100 interactive tasks of a model should not exceed, in milliseconds. While they do,
+        /// the model's batch tasks are refused. 0 turns this off.
+        wait_p95_ms: u64 = 0, 0..=86_400_000;
+        /// How far back these waits are looked at, in milliseconds; batch is refused for so long at least.
+        wait_window_ms: u64 = 60_000, 1_000..=86_400_000;
     }
 }
 

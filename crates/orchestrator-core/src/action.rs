@@ -57,4 +57,6 @@ pub enum QueueLimit {
     Daemon,
     /// Bytes of waiting prompts.
     Bytes,
+    /// Batch makes way: interactive tasks wait longer than they should.
+    Objective,
 }

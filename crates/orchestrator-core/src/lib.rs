@@ -25,12 +25,13 @@ mod slab;
 mod slot_queue;
 mod task;
 mod task_state;
+mod wait_watch;
 
 pub use action::{Action, EndedBy, QueueLimit};
 pub use event::{Event, Next, Offer, Replica, Restored};
 pub use forecast::{Ahead, Forecast};
 pub use id::{Class, Identity, Lease, ModelId, ReplicaId, TaskId};
-pub use limits::{Limits, ModelLimits, WhenFull};
+pub use limits::{Limits, ModelLimits, WaitObjective, WhenFull};
 pub use scheduler::{BACK_OFF_MS_MAX, Depth, Scheduler, Slots, Violation};
 pub use service_times::{ServiceSample, Work};
 pub use task_state::TaskState;

@@ -20,6 +20,8 @@ pub struct Limits {
     pub batch_max_wait_ms: u64,
     /// What happens to an offer that would break a bound.
     pub when_full: WhenFull,
+    /// How long interactive tasks may wait, where batch makes way so that they do not wait longer.
+    pub objective: Option<WaitObjective>,
     /// Models with a capacity of their own.
     pub models: BTreeMap<ModelId, ModelLimits>,
 }
@@ -33,6 +35,15 @@ pub enum WhenFull {
     /// It takes the place of the oldest queued task of batch; of the oldest interactive one where there is
     /// none of batch and the offer is interactive. Where nothing may go, it is refused.
     DropLru,
+}
+
+/// What is wanted of the waits of a model's interactive tasks: of those that start within a window, 95 of 100
+/// waited no longer. While that is not so, no batch task of the model is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitObjective {
+    pub wait_p95_ms: u64,
+    /// How far back it looks, and how long a breach lasts at least.
+    pub window_ms: u64,
 }
 
 /// Bounds of one model's queue.
@@ -54,6 +65,7 @@ impl Default for Limits {
             interactive_weight: const { NonZeroU32::new(8).expect("eight is not zero") },
             batch_max_wait_ms: 60_000,
             when_full: WhenFull::Reject,
+            objective: None,
             models: BTreeMap::new(),
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     replica_table::ReplicaSlots,
     slab::Key,
     task::{Place, Task},
+    wait_watch::WaitWatch,
 };
 
 /// What waits for one model, and who serves it.
@@ -25,6 +26,8 @@ pub(crate) struct ModelQueue {
     pub(crate) evictable: Evictable,
     /// Offers of interactive tasks that were taken.
     pub(crate) arrivals: Rate,
+    /// How long interactive tasks wait.
+    pub(crate) waits: WaitWatch,
     /// Tasks that leave the queue.
     pub(crate) drain: Rate,
     /// Those of batch among them.
@@ -76,6 +79,7 @@ impl ModelQueue {
             evicting: 0,
             evictable: Evictable::default(),
             arrivals: Rate::since(now_ms),
+            waits: WaitWatch::default(),
             drain: Rate::default(),
             batch_drain: Rate::default(),
             alone_ready: 0,

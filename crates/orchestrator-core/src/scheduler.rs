@@ -3,6 +3,7 @@ mod eviction;
 mod forecasting;
 mod invariants;
 mod query;
+mod shedding;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,8 +11,8 @@ use std::{
 };
 
 use crate::{
-    Action, Class, EndedBy, Event, Lease, Limits, ModelId, Next, Offer, Replica, ReplicaId,
-    Restored, TaskId, WhenFull,
+    Action, Class, EndedBy, Event, Lease, Limits, ModelId, Next, Offer, QueueLimit, Replica,
+    ReplicaId, Restored, TaskId, WhenFull,
     model_queue::{Ages, ModelQueue},
     order_tree::Forest,
     rate::Rate,
@@ -19,6 +20,7 @@ use crate::{
     service_times::ServiceTimes,
     slab::{Key, Slab},
     task::{Need, Place, Task},
+    wait_watch::WaitWatch,
 };
 
 pub use eviction::BACK_OFF_MS_MAX;
@@ -102,6 +104,11 @@ impl Scheduler {
     /// is more than the bounds would let in now.
     pub fn set_limits(&mut self, limits: Limits) {
         let changes_victims = self.limits.when_full != limits.when_full;
+        if self.limits.objective != limits.objective {
+            for model in self.model_by_id.values() {
+                self.models[*model].waits = WaitWatch::default();
+            }
+        }
         self.limits = limits;
         if changes_victims {
             self.list_evictable();
@@ -153,6 +160,14 @@ impl Scheduler {
             return;
         }
         let model = self.model(&offer.model);
+        if let Some(retry_after_ms) = self.shed_for_ms(model, &offer) {
+            actions.push(Action::Rejected {
+                task: offer.task,
+                limit: QueueLimit::Objective,
+                retry_after_ms: Some(retry_after_ms),
+            });
+            return;
+        }
         let victims = match self.room_for(model, &offer) {
             Ok(victims) => victims,
             Err(limit) => {

@@ -35,10 +35,11 @@ pub struct Work {
 #[derive(Debug, Clone)]
 pub(crate) struct ServiceTimes {
     samples: VecDeque<ServiceSample>,
+    speed: Option<Speed>,
     pub(crate) measured_at_ms: u64,
 }
 
-/// What the times of a model come to; read from it, as often as somebody asks.
+/// What the times of a model come to.
 #[derive(Debug, Clone)]
 pub(crate) struct Speed {
     prefill: Line,
@@ -59,7 +60,7 @@ struct Line {
 
 impl ServiceTimes {
     pub(crate) fn new() -> Self {
-        Self { samples: VecDeque::new(), measured_at_ms: 0 }
+        Self { samples: VecDeque::new(), speed: None, measured_at_ms: 0 }
     }
 
     pub(crate) fn add(&mut self, sample: ServiceSample, now_ms: u64) {
@@ -68,29 +69,31 @@ impl ServiceTimes {
         }
         self.samples.push_back(sample);
         self.measured_at_ms = now_ms;
+        self.speed = (self.samples.len() >= SAMPLES_MIN).then(|| Speed::of(&self.samples));
     }
 
     /// `None` while too few attempts were measured.
-    pub(crate) fn speed(&self) -> Option<Speed> {
-        if self.samples.len() < SAMPLES_MIN {
-            return None;
-        }
-        let samples = || self.samples.iter();
+    pub(crate) fn speed(&self) -> Option<&Speed> {
+        self.speed.as_ref()
+    }
+}
+
+impl Speed {
+    fn of(samples: &VecDeque<ServiceSample>) -> Self {
+        let samples = || samples.iter();
         let prefill = samples().map(|one| (float(one.prompt_tokens), float(one.prefill_ms)));
         let decode = samples().map(|one| (float(one.answer_tokens), float(one.decode_ms)));
         let totals = samples().map(|one| float(one.prefill_ms) + float(one.decode_ms));
         let mut answers: Vec<f64> = samples().map(|one| float(one.answer_tokens)).collect();
         answers.sort_by(f64::total_cmp);
-        Some(Speed {
+        Self {
             prefill: Line::through(prefill),
             decode: Line::through(decode),
             answers,
             deviation_ms: deviation(totals),
-        })
+        }
     }
-}
 
-impl Speed {
     /// Attempts that it was measured of.
     pub(crate) fn samples(&self) -> usize {
         self.answers.len()

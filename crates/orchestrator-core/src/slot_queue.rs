@@ -18,7 +18,7 @@ impl SlotQueue {
 
     /// Slots that are free now.
     pub(crate) fn free(&self) -> usize {
-        self.free_after_ms.iter().filter(|ms| **ms <= 0.0).count()
+        self.free_after_ms.partition_point(|ms| *ms <= 0.0)
     }
 
     /// When the task starts before which `ahead` others start, each of which holds its slot for `each_ms`:
@@ -26,6 +26,10 @@ impl SlotQueue {
     /// O(slots · log time), however many are ahead.
     pub(crate) fn start_ms(&self, ahead: f64, each_ms: f64) -> Option<f64> {
         let first = *self.free_after_ms.first()?;
+        let wanted = ahead.ceil() + 1.0;
+        if float(self.free() as u64) >= wanted {
+            return Some(0.0);
+        }
         let each_ms = each_ms.max(1.0);
         let starts_until = |at_ms: f64| {
             let of_slot = |free_ms: &f64| {
@@ -33,7 +37,6 @@ impl SlotQueue {
             };
             self.free_after_ms.iter().map(of_slot).sum::<f64>()
         };
-        let wanted = ahead.ceil() + 1.0;
         // No later than by the first slot alone.
         let (mut before, mut after) = (first - 1.0, first + wanted * each_ms);
         while after - before > 0.1 {

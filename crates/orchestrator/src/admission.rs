@@ -5,11 +5,13 @@ use std::{
 
 use adapter_host::{Needs, OutputSupport, Sampling, SamplingSupport};
 use api_types::{
-    Determinism, InvalidField, OutputRequest, PreparationView, ResponseFormat, SamplingRequest,
-    TaskRequest, TaskState, ToolChoice, ToolMode, Workload,
+    Determinism, InvalidField, OutputRequest, PreparationView, Priority, ResponseFormat,
+    SamplingRequest, TaskRequest, TaskState, ToolChoice, ToolMode, Workload,
 };
 use narration::{Fact, TraceContext, human};
-use orchestrator_core::{Event, TaskId, WhenFull};
+use orchestrator_core::{
+    Event, Forecast, Identity, ModelId, Offer, QueueLimit, TaskId, WhenFull, Work,
+};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use uuid::Uuid;
@@ -17,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     Binding, BindingKey, JournalError, Progress, Record, Refusal, Span, Stage, TaskRow, TaskSpec,
     ending::{DrawnUp, Ending},
-    live_task::LiveTask,
+    live_task::{LiveTask, class},
     model::{ModelFacts, ModelRefusal, PromptText},
     pool_table::{PoolFacts, PoolState, missing_feature},
     shared::{NoPlace, Reservation, Shared},
@@ -58,6 +60,8 @@ pub struct Accepted {
     /// Whether an earlier request admitted it.
     pub is_replay: bool,
     pub queue_position: Option<u64>,
+    /// When it should start and end, where that is known.
+    pub forecast: Option<Forecast>,
     pub preparation: PreparationView,
 }
 
@@ -164,13 +168,15 @@ async fn replay(shared: &Arc<Shared>, binding: &Binding) -> Result<Accepted, Ref
         Some(live) => live.row(None),
         None => shared.journal.task(binding.task).await?.ok_or(Refusal::UnknownTask)?,
     };
-    let queue_position = live.and_then(|live| shared.scheduler().position(live.id));
+    let place = live.and_then(|live| shared.queue_place(live.id));
+    let queue_position = place.as_ref().map(|place| place.position);
+    let forecast = place.and_then(|place| place.forecast);
     let preparation = shared
         .models
         .resolve(&task.spec.model_id)
         .map(|facts| facts.preparation)
         .unwrap_or_default();
-    Ok(Accepted { task, is_replay: true, queue_position, preparation })
+    Ok(Accepted { task, is_replay: true, queue_position, forecast, preparation })
 }
 
 async fn admit(
@@ -202,6 +208,18 @@ async fn admit(
         }
         Workload::Embedding | Workload::Rerank => 0,
     };
+    if let Some(deadline_ms) = request.deadline_ms {
+        let work = Work {
+            prompt_tokens,
+            expected_tokens: request.expected_tokens.map(u64::from),
+            answer_tokens_max: Some(max_tokens.into()),
+        };
+        let offer = foreseen(shared, &model, &submission.identity, request.priority, work);
+        let forecast = shared.scheduler().foresee(&offer, offer.waiting_since_ms);
+        if let Some(forecast) = forecast.filter(|forecast| forecast.end_ms() > deadline_ms) {
+            return Err(Refusal::DeadlineUnmet { deadline_ms, forecast });
+        }
+    }
     let counted = prompt_tokens.unwrap_or_else(|| tokens_about(&request));
     let taken = shared.rates.take(&submission.identity, counted);
     taken.map_err(|retry_after_ms| Refusal::RateLimited { retry_after_ms })?;
@@ -220,6 +238,7 @@ async fn admit(
         prompt: request.prompt,
         messages: request.messages,
         max_tokens,
+        expected_tokens: request.expected_tokens,
         sampling: sampling(&request.sampling),
         stop: request.sampling.stop,
         determinism: request.determinism,
@@ -238,6 +257,7 @@ async fn admit(
         deadline_ms: request.deadline_ms,
         queue_max_ms: shared.options().queue_max_ms,
         admitted_position: 0,
+        predicted_start_ms: None,
     };
     let row = TaskRow {
         id,
@@ -268,7 +288,10 @@ async fn commit_admission(
         Some(Err(no_place)) => return Err(queue_full(shared, &no_place)),
         None => return Err(Refusal::ShuttingDown),
     };
-    Arc::make_mut(&mut row.spec).admitted_position = position;
+    let forecast = shared.scheduler().forecast(row.id, shared.clock.boot_ms());
+    let spec = Arc::make_mut(&mut row.spec);
+    spec.admitted_position = position;
+    spec.predicted_start_ms = forecast.map(|forecast| forecast.start_ms);
     let (reply, answer) = oneshot::channel();
     let committer = Arc::clone(shared);
     shared.spawn(async move {
@@ -291,6 +314,7 @@ async fn commit_admission(
                     trace_id = row.spec.trace_id(),
                     model = row.spec.model_ref,
                     queue_position = position,
+                    predicted_start_ms = row.spec.predicted_start_ms,
                     human = human(&Fact::Admitted { model: &row.spec.model_ref, position }),
                 );
                 committer.step(Event::Committed { task });
@@ -318,7 +342,31 @@ async fn commit_admission(
         drop(reply.send(result));
     });
     let task = answer.await.map_err(|_gone| Refusal::ShuttingDown)??;
-    Ok(Accepted { task, is_replay: false, queue_position: Some(position), preparation })
+    let queue_position = Some(position);
+    Ok(Accepted { task, is_replay: false, queue_position, forecast, preparation })
+}
+
+/// A task that asks for no place yet, to see when it would start and end.
+fn foreseen(
+    shared: &Shared,
+    model: &ModelFacts,
+    identity: &Arc<str>,
+    priority: Priority,
+    work: Work,
+) -> Offer {
+    Offer {
+        task: TaskId(Uuid::nil()),
+        model: ModelId(Arc::clone(&model.id)),
+        class: class(priority),
+        identity: Identity(Arc::clone(identity)),
+        sequence: u64::MAX,
+        prompt_bytes: 0,
+        work,
+        is_evictable: false,
+        waiting_since_ms: shared.clock.boot_ms(),
+        deadline_ms: None,
+        queue_until_ms: u64::MAX,
+    }
 }
 
 /// The ends of the tasks that make room for a newcomer.
@@ -334,9 +382,10 @@ fn evictions(shared: &Shared, victims: &[TaskId]) -> Vec<(Arc<LiveTask>, DrawnUp
 
 /// Why there is no place in the queue, and when there should be one.
 fn queue_full(shared: &Shared, no_place: &NoPlace) -> Refusal {
-    let policy_label = match shared.options().queue.when_full {
-        WhenFull::Reject => "reject",
-        WhenFull::DropLru => "drop-lru",
+    let policy_label = match (no_place.limit, shared.options().queue.when_full) {
+        (QueueLimit::Objective, _) => "shed-low-priority",
+        (_, WhenFull::Reject) => "reject",
+        (_, WhenFull::DropLru) => "drop-lru",
     };
     tracing::debug!(event = "queue_full", limit = ?no_place.limit, policy_label);
     let retry_after_ms = no_place.retry_after_ms.unwrap_or(shared.options().reject_backoff_ms);

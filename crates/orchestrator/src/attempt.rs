@@ -341,7 +341,7 @@ fn started(live: &LiveTask, dispatch: &Dispatch, pool: &PoolFacts) -> StartedEve
     StartedEvent {
         task_id: live.id.to_string(),
         queue_position: dispatch.position,
-        predicted_start_ms: None,
+        predicted_start_ms: live.spec.predicted_start_ms,
         queue_time_ms,
         model_ref: live.spec.model_ref.clone(),
         model_digest: is_digest.then(|| live.spec.model_id.clone()),

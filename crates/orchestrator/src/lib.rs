@@ -27,6 +27,7 @@ mod options;
 mod orchestrator;
 mod pool_table;
 mod pools;
+mod queue_place;
 mod rate;
 mod record;
 mod recovery;
@@ -55,6 +56,7 @@ pub use options::{Options, Retention};
 pub use orchestrator::{Orchestrator, Standing, Stored};
 pub use pool_table::{PoolFacts, PoolModel, PoolState};
 pub use pools::AttachedPool;
+pub use queue_place::QueuePlace;
 pub use rate::{Bucket, RateLimits};
 pub use record::{
     AttemptRow, Binding, BindingKey, EndRow, Outcome, Poison, Progress, Record, TaskRow, TaskSpec,

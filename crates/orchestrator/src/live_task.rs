@@ -167,7 +167,7 @@ impl LiveTask {
     fn work(&self) -> Work {
         Work {
             prompt_tokens: self.spec.prompt_tokens.map(u64::from),
-            expected_tokens: None,
+            expected_tokens: self.spec.expected_tokens.map(u64::from),
             answer_tokens_max: Some(self.spec.max_tokens.into()),
         }
     }
@@ -183,10 +183,7 @@ impl LiveTask {
         Offer {
             task: self.id,
             model: ModelId(self.spec.model_id.as_str().into()),
-            class: match self.spec.priority {
-                Priority::Interactive => Class::Interactive,
-                Priority::Batch => Class::Batch,
-            },
+            class: class(self.spec.priority),
             identity: Identity(Arc::clone(&self.identity)),
             sequence: self.sequence,
             prompt_bytes: self.spec.prompt_bytes(),
@@ -196,6 +193,14 @@ impl LiveTask {
             deadline_ms: self.spec.deadline_ms.map(|ms| until(&self.spec, ms, clock)),
             queue_until_ms: until(&self.spec, self.spec.queue_max_ms, clock),
         }
+    }
+}
+
+/// The class that tasks of a priority queue in.
+pub(crate) fn class(priority: Priority) -> Class {
+    match priority {
+        Priority::Interactive => Class::Interactive,
+        Priority::Batch => Class::Batch,
     }
 }
 

@@ -11,8 +11,8 @@ use orchestrator_core::{Event, TaskId};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Accepted, AttachedPool, Options, Parts, PoolFacts, Record, RecoveryError, Refusal, Submission,
-    Subscribed, TaskFilter, TaskRow, admission,
+    Accepted, AttachedPool, Options, Parts, PoolFacts, QueuePlace, Record, RecoveryError, Refusal,
+    Submission, Subscribed, TaskFilter, TaskRow, admission,
     live_task::StopReason,
     pool_table::{PoolState, replica_id},
     recovery::{self, NOTE_CLEAN},
@@ -77,13 +77,13 @@ impl Orchestrator {
         admission::submit(&self.shared, submission).await
     }
 
-    /// The task, and its position in the queue while it waits.
+    /// The task, and its place in the queue while it waits.
     ///
     /// # Errors
     /// [`Refusal::UnknownTask`], or the store could not be read.
-    pub async fn task(&self, id: TaskId) -> Result<(TaskRow, Option<u64>), Refusal> {
+    pub async fn task(&self, id: TaskId) -> Result<(TaskRow, Option<QueuePlace>), Refusal> {
         if let Some(live) = self.shared.live(id) {
-            return Ok((live.row(None), self.shared.scheduler().position(id)));
+            return Ok((live.row(None), self.shared.queue_place(id)));
         }
         let row = self.shared.journal.task(id).await?.ok_or(Refusal::UnknownTask)?;
         Ok((row, None))
@@ -124,14 +124,14 @@ impl Orchestrator {
         filter: TaskFilter,
         before_sequence: Option<u64>,
         limit: usize,
-    ) -> Result<Vec<(TaskRow, Option<u64>)>, Refusal> {
+    ) -> Result<Vec<(TaskRow, Option<QueuePlace>)>, Refusal> {
         let rows = self.shared.journal.tasks(filter, before_sequence, limit).await?;
-        let scheduler = self.shared.scheduler();
+        // One after the other, so that nobody waits for a whole list.
         Ok(rows
             .into_iter()
             .map(|row| {
-                let position = scheduler.position(row.id);
-                (row, position)
+                let place = self.shared.queue_place(row.id);
+                (row, place)
             })
             .collect())
     }

@@ -88,6 +88,9 @@ pub struct TaskSpec {
     pub inputs: Option<Vec<String>>,
     /// Of each answer.
     pub max_tokens: u32,
+    /// Tokens that the client expects of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_tokens: Option<u32>,
     pub sampling: Sampling,
     /// What the answer is to be beyond one plain text.
     #[serde(default)]
@@ -121,6 +124,9 @@ pub struct TaskSpec {
     pub queue_max_ms: u64,
     /// Position in the queue given in the 202.
     pub admitted_position: u64,
+    /// When it was to start, from its admission on, as far as that was known then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_start_ms: Option<u64>,
 }
 
 impl TaskSpec {

@@ -1,4 +1,5 @@
 use api_types::{ErrorBody, ErrorCode, InvalidField};
+use orchestrator_core::Forecast;
 use serde_json::json;
 
 use crate::{
@@ -23,6 +24,12 @@ pub enum Refusal {
          context of {ctx_max}"
     )]
     ContextExceeded { prompt_tokens: u64, max_tokens: u64, ctx_max: u64 },
+    #[error(
+        "the task would end in {} ms, after its deadline of {deadline_ms} ms; `earliest_deadline_ms` is \
+         what can be met now",
+        .forecast.end_ms()
+    )]
+    DeadlineUnmet { deadline_ms: u64, forecast: Forecast },
     #[error("no pool may serve model `{model}`; add it to a pool's models")]
     NoPool { model: String },
     #[error("the pool of model `{model}` has not answered yet; try again")]
@@ -92,6 +99,19 @@ impl Refusal {
                     "ctx_max": ctx_max,
                 }));
             }
+            Self::DeadlineUnmet { deadline_ms, forecast } => {
+                // Only less waiting makes it feasible, and only if the work itself leaves time for it.
+                body.retriable = forecast.service_ms() <= *deadline_ms;
+                body.field = Some("deadline_ms".to_owned());
+                body.details = Some(json!({
+                    "deadline_ms": deadline_ms,
+                    "predicted_start_ms": forecast.start_ms,
+                    "predicted_first_token_ms": forecast.start_ms + forecast.prefill_ms,
+                    "predicted_end_ms": forecast.end_ms(),
+                    "earliest_deadline_ms": forecast.end_ms(),
+                    "idle_deadline_ms": forecast.service_ms(),
+                }));
+            }
             Self::QueueFull { retry_after_ms, policy_label } => {
                 body.policy_label = Some((*policy_label).to_owned());
                 body.retry_after_ms = Some(*retry_after_ms);
@@ -131,6 +151,7 @@ impl Refusal {
             | Self::NoPool { .. }
             | Self::PoolUnheard { .. } => ErrorCode::ModelNotAvailable,
             Self::ContextExceeded { .. } => ErrorCode::ContextExceeded,
+            Self::DeadlineUnmet { .. } => ErrorCode::DeadlineUnmet,
             Self::PoolsFailed { .. } => ErrorCode::PoolUnavailable,
             Self::QueueFull { .. } => ErrorCode::AdmissionReject,
             Self::RateLimited { .. } => ErrorCode::RateLimited,

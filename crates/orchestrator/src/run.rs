@@ -4,7 +4,7 @@ use adapter_host::AttemptId;
 use api_types::{ErrorBody, ErrorCode, Failover, TaskState};
 use futures_util::FutureExt as _;
 use narration::{Fact, human};
-use orchestrator_core::{Event, Lease, Next, ReplicaId};
+use orchestrator_core::{Event, Lease, ModelId, Next, ReplicaId, ServiceSample};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -62,13 +62,45 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
         human = human(&Fact::Placed { model: &live.spec.model_ref, pool: &pool.replica.pool_id }),
     );
     let attempt_id = AttemptId(Uuid::now_v7());
+    let began_ms = shared.clock.boot_ms();
     let stop = live.begin_attempt(&dispatch.replica);
     spans.placed(&pool.replica.pool_id, attempt_id);
     let work = attempt(shared, live, &dispatch, &pool, attempt_id, stop, &mut spans);
     let verdict = shared.guard_panics(live, work).await;
     spans.judged(&verdict);
     live.end_attempt();
+    measure(shared, live, attempt_id, began_ms, &verdict);
     settle(shared, live, &dispatch, &pool, attempt_id, verdict).await;
+}
+
+/// Tells the scheduler what a completed attempt took. One that went on where another had failed is no
+/// measure, nor is one that ended before its answer did.
+fn measure(
+    shared: &Arc<Shared>,
+    live: &LiveTask,
+    attempt_id: AttemptId,
+    began_ms: u64,
+    verdict: &Verdict,
+) {
+    let Verdict::End { ending, .. } = verdict else { return };
+    let is_only = {
+        let changing = live.changing();
+        matches!(&changing.progress.attempts[..], [only] if only.id == attempt_id)
+    };
+    if ending.outcome != Some(Outcome::Completed) || !is_only {
+        return;
+    }
+    let usage = ending.usage;
+    let held_ms = shared.clock.boot_ms().saturating_sub(began_ms);
+    let decode_ms = usage.decode_time_ms.min(held_ms);
+    let sample = ServiceSample {
+        prompt_tokens: usage.tokens_in.or(live.spec.prompt_tokens.map(u64::from)).unwrap_or(0),
+        prefill_ms: held_ms - decode_ms,
+        answer_tokens: usage.tokens_out.unwrap_or(0),
+        decode_ms,
+    };
+    let model = ModelId(live.spec.model_id.as_str().into());
+    shared.step(Event::Measured { model, sample });
 }
 
 async fn settle(

@@ -1,5 +1,6 @@
 use api_types::{
-    ErrorCode, Priority, Reported, ReportedError, ReportedTask, StatusView, StepStatus, TaskState,
+    AheadView, ErrorCode, Priority, Reported, ReportedError, ReportedTask, StatusView, StepStatus,
+    TaskState,
 };
 use client::{Client, ClientError, TaskQuery};
 use serde::Serialize;
@@ -72,6 +73,8 @@ fn story(facts: &Facts) -> String {
     let mut lines = vec![standing(task), admission(task)];
     if !has_ended(task) {
         lines.extend(place(facts));
+        lines.extend(owners_ahead(task));
+        lines.extend(estimate(task));
         lines.extend(preparation(task));
         lines.extend(facts.status.iter().flat_map(|status| surroundings(task, status)));
     }
@@ -145,6 +148,41 @@ fn place(facts: &Facts) -> Option<String> {
         [] => format!("{head}."),
         _ => format!("{head}, the next ones {}.", named.join(", ")),
     })
+}
+
+/// Whose the tasks ahead are.
+fn owners_ahead(task: &ReportedTask) -> Option<String> {
+    let ahead = &task.waiting.as_ref().filter(|waiting| !waiting.ahead.is_empty())?.ahead;
+    let of = |ahead: &AheadView<Reported<Priority>>| {
+        let owner = ahead.identity.as_deref().unwrap_or("others, or begun before");
+        format!("{} {} of {owner}", ahead.tasks, ahead.priority)
+    };
+    let owners: Vec<String> = ahead.iter().map(of).collect();
+    Some(format!("These are: {}.", owners.join("; ")))
+}
+
+/// When it should start and end, and what that rests on.
+fn estimate(task: &ReportedTask) -> Option<String> {
+    let estimate = task.waiting.as_ref()?.estimate.as_ref()?;
+    Some(format!(
+        "It should start in {}, and four times of five between {} and {}; it waits for {}, with {} \
+         before it. It should have its first token {} later and end {} after that, by the last {} \
+         of its model.",
+        seconds(task.predicted_start_ms?),
+        seconds(estimate.start_earliest_ms),
+        seconds(estimate.start_latest_ms),
+        count(u64::from(estimate.slots), "slot"),
+        count(estimate.starts_ahead, "start"),
+        seconds(estimate.prefill_ms),
+        seconds(estimate.decode_ms),
+        count(u64::from(estimate.samples), "attempt"),
+    ))
+}
+
+/// Milliseconds as seconds with one digit behind the point.
+fn seconds(ms: u64) -> String {
+    let tenths = ms.saturating_add(50) / 100;
+    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 fn preparation(task: &ReportedTask) -> Option<String> {

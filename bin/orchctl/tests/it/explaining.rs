@@ -51,6 +51,15 @@ async fn daemon_with_queue(status_answer: (&'static str, Value)) -> CannedDaemon
         }
         let mut task = queued(1, 2);
         task["deadline_at"] = json!("2026-01-01T01:00:00Z");
+        task["predicted_start_ms"] = json!(1234);
+        let ahead = |identity: Value| json!({"priority": "interactive", "identity": identity, "tasks": 1});
+        task["waiting"] = json!({
+            "ahead": [ahead(json!("ann")), ahead(Value::Null)],
+            "estimate": {
+                "start_earliest_ms": 901, "start_latest_ms": 1567, "prefill_ms": 100, "decode_ms": 2000,
+                "starts_ahead": 2, "slots": 1, "samples": 12,
+            },
+        });
         let step = |kind: &str, status: &str, done: Value| {
             json!({"id": kind, "kind": kind, "status": status, "estimated_ms": null,
                    "bytes_total": done.is_u64().then_some(2_000_000), "bytes_done": done})
@@ -69,6 +78,8 @@ const WAITS: &str = "\
 Task 0190a1b2-0000-7000-8000-000000000001 waits in the queue since 2026-01-01T00:00:00Z.
 It was admitted at 2026-01-01T00:00:00Z as an interactive task for model m (sha256:00).
 Ahead of it in its queue: 2 tasks, the next ones 0190a1b2-0000-7000-8000-000000000002, 0190a1b2-0000-7000-8000-000000000003.
+These are: 1 interactive of ann; 1 interactive of others, or begun before.
+It should start in 1.2 s, and four times of five between 0.9 s and 1.6 s; it waits for 1 slot, with 2 starts before it. It should have its first token 0.1 s later and end 2.0 s after that, by the last 12 attempts of its model.
 It waits for this: fetching the model: 1.0 MB of 2.0 MB (goes on); loading the model (has not begun).
 ";
 const AROUND: &str = "\

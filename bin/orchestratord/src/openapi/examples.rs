@@ -95,6 +95,7 @@ pub(crate) fn task_view() -> TaskView {
         last_event_id: 4,
         correlation_id: "order-66".to_owned(),
         preparation: PreparationView::default(),
+        waiting: None,
         links: links(),
         prompt: None,
     }

@@ -92,11 +92,12 @@ pub(super) async fn submit(
 }
 
 /// How a task may be refused, in the shape of every API.
-pub(super) const SUBMIT_ERRORS: [ErrorCode; 11] = [
+pub(super) const SUBMIT_ERRORS: [ErrorCode; 12] = [
     ErrorCode::ModelNotFound,
     ErrorCode::ModelDeprecated,
     ErrorCode::InvalidParams,
     ErrorCode::ContextExceeded,
+    ErrorCode::DeadlineUnmet,
     ErrorCode::IdempotencyMismatch,
     ErrorCode::AdmissionReject,
     ErrorCode::RateLimited,
@@ -155,10 +156,13 @@ pub(super) async fn list(
         state.orchestrator.tasks(filter, page.after, page.fetch()).await.map_err(refused)?;
     let next_cursor = page.cut(&mut rows, |(row, _)| row.sequence);
     let mut items = Vec::with_capacity(rows.len());
-    for (row, position) in rows {
+    for (row, mut place) in rows {
+        for ahead in place.iter_mut().flat_map(|place| &mut place.ahead) {
+            ahead.identity.take_if(|identity| !context.identity.may_see(&identity.0));
+        }
         let last_event_id = state.orchestrator.last_event_id(row.id).await.map_err(refused)?;
         let preparation = state.preparation_of(&row);
-        let view = task_view(row, position, last_event_id, preparation, false);
+        let view = task_view(row, place, last_event_id, preparation, false);
         // The journal does not tell them apart: whether a model is here changes without its tasks.
         if wanted.as_deref().is_none_or(|wanted| wanted == view.status.name()) {
             items.push(view);
@@ -234,10 +238,10 @@ pub(super) async fn show(
         Some(_) => return Err(refused(InvalidField::new("include", "allowed: prompt").into())),
     };
     let id = task_id(&id).map_err(refused)?;
-    let (row, position) = state.task_for(&context.identity, id).await.map_err(refused)?;
+    let (row, place) = state.task_for(&context.identity, id).await.map_err(refused)?;
     let last_event_id = state.orchestrator.last_event_id(id).await.map_err(refused)?;
     let preparation = state.preparation_of(&row);
-    Ok(Json(task_view(row, position, last_event_id, preparation, with_prompt)))
+    Ok(Json(task_view(row, place, last_event_id, preparation, with_prompt)))
 }
 
 /// Cancel a task.

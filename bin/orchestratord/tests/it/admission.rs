@@ -124,6 +124,70 @@ fn a_full_queue_refuses_with_a_back_off_and_admits_once_there_is_room() {
     daemon.submit(&scripted_task("four"));
 }
 
+/// Verifies: ORCH-021, ORCH-030, ORCH-048, ORCH-062
+#[test]
+fn what_waits_is_told_when_it_should_start_and_what_that_rests_on() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::scripted(&engine, "slots = 1", "");
+    let daemon = home.start().ready();
+    for _ in 0..3 {
+        let id = daemon.submit(&scripted_task("[[tokens=5]] [[slow_prefill_ms=20]]"));
+        daemon.wait_until(&id, "succeeded");
+    }
+    let running = occupy(&daemon);
+    daemon.submit(&scripted_task("first in the queue"));
+    let accepted = daemon.post("/v2/tasks", &scripted_task("second")).json();
+    let (start, end) = (&accepted["predicted_start_ms"], &accepted["predicted_end_ms"]);
+    assert!(start.as_u64().unwrap() >= 20, "somebody is ahead: {accepted}");
+    assert!(end.as_u64().unwrap() >= start.as_u64().unwrap() + 20, "{accepted}");
+    let task = daemon.task(accepted["task_id"].as_str().unwrap());
+    assert!(task["predicted_start_ms"].is_u64() && task["predicted_end_ms"].is_u64());
+    let waiting = &task["waiting"];
+    let ahead = json!([{"priority": "interactive", "identity": "localhost", "tasks": 1}]);
+    assert_eq!(waiting["ahead"], ahead);
+    let estimate = &waiting["estimate"];
+    assert_eq!((&estimate["samples"], &estimate["slots"]), (&json!(3), &json!(1)));
+    assert!(estimate["start_earliest_ms"].as_u64() <= task["predicted_start_ms"].as_u64());
+    assert!(estimate["prefill_ms"].as_u64().unwrap() >= 20, "{estimate}");
+
+    let mut hurried = scripted_task("no time");
+    hurried["deadline_ms"] = json!(10);
+    let error = daemon.post("/v2/tasks", &hurried).expect_error(422, "DEADLINE_UNMET");
+    assert_eq!((&error["field"], &error["retriable"]), (&json!("deadline_ms"), &json!(false)));
+    let earliest_ms = error["details"]["earliest_deadline_ms"].as_u64().unwrap();
+    assert!(earliest_ms > 40, "{error}");
+    hurried["deadline_ms"] = json!(earliest_ms + 60_000);
+    let hurried = daemon.submit(&hurried);
+    daemon.cancel(&running);
+    assert_eq!(daemon.wait_until(&hurried, "succeeded").get("waiting"), None);
+}
+
+/// Verifies: ORCH-050, ORCH-051
+#[test]
+fn under_drop_lru_the_oldest_task_of_batch_makes_room() {
+    let engine = ScriptedEngine::start(&[]);
+    let config = "[queue]\nmodel_capacity = 2\nwhen_full = \"drop-lru\"";
+    let home = Home::scripted(&engine, "slots = 1", config);
+    let daemon = home.start().ready();
+    let running = occupy(&daemon);
+    let mut batch = scripted_task("later");
+    batch["priority"] = json!("batch");
+    let victim = daemon.submit(&batch);
+    let kept = daemon.submit(&scripted_task("kept"));
+    let newcomer = daemon.submit(&scripted_task("newcomer"));
+    let evicted = daemon.wait_until(&victim, "evicted");
+    assert_eq!(evicted["error"]["code"], "QUEUE_FULL_DROP_LRU");
+    let events = daemon.events(&victim).rest();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].json(), evicted["error"]);
+    let refused = daemon.post("/v2/tasks", &batch);
+    assert_eq!(refused.expect_error(429, "ADMISSION_REJECT")["policy_label"], "drop-lru");
+    assert!(refused.header("retry-after").is_some());
+    daemon.cancel(&running);
+    daemon.wait_until(&kept, "succeeded");
+    daemon.wait_until(&newcomer, "succeeded");
+}
+
 /// Verifies: ORCH-025
 #[test]
 fn twenty_posts_of_one_key_make_one_task() {

@@ -105,6 +105,7 @@ impl Scheduler {
         let entry = &self.tasks[task];
         let (model, class, alone) = (entry.model, entry.class, entry.need.alone);
         let position = self.models[model].head_position(&self.forest, entry, &self.ages());
+        self.watch_wait(task);
         self.dequeue(task, true);
         self.count_drain(task);
         if is_contended {

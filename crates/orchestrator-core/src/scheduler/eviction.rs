@@ -87,6 +87,7 @@ impl Scheduler {
         };
         let oldest = |class| match limit {
             QueueLimit::Model | QueueLimit::BatchShare => oldest_of(&self.models[model], class),
+            QueueLimit::Objective => None,
             QueueLimit::Daemon | QueueLimit::Bytes => {
                 self.models.iter().filter_map(|(_, queue)| oldest_of(queue, class)).min()
             }
@@ -187,6 +188,7 @@ impl Scheduler {
             QueueLimit::BatchShare => {
                 (&queue.batch_drain, queue.held_batch(), own.batch_capacity())
             }
+            QueueLimit::Objective => return None,
             QueueLimit::Daemon => (&self.drain, waiting, self.limits.total_capacity),
             QueueLimit::Bytes => (&self.drain, self.prompt_bytes, self.limits.bytes_max),
         };

@@ -81,7 +81,7 @@ impl Scheduler {
         times.add(sample, self.now_ms);
     }
 
-    fn speed(&self, model: &ModelQueue) -> Option<Speed> {
+    fn speed(&self, model: &ModelQueue) -> Option<&Speed> {
         self.service.get(&model.id)?.speed()
     }
 
@@ -96,11 +96,11 @@ impl Scheduler {
         let now_ms = now_ms.max(self.now_ms);
         let queue = &self.models[model];
         let speed = self.speed(queue)?;
-        let slots = self.slot_queue(queue, &speed, now_ms);
+        let slots = self.slot_queue(model, speed, now_ms);
         let others = self.models_beside(model);
         let (lane, other_lane) = (queue.lane(class), queue.lane(class.other()));
-        let own_ms = lane.work().mean_ms(&speed);
-        let other_ms = other_lane.work().mean_ms(&speed);
+        let own_ms = lane.work().mean_ms(speed);
+        let other_ms = other_lane.work().mean_ms(speed);
         let still_to_come = |start_ms: f64| match class {
             Class::Interactive => Some(0.0),
             Class::Batch => Some(queue.arrivals.per_ms(now_ms, ARRIVALS_MS_MIN)? * start_ms),
@@ -129,7 +129,8 @@ impl Scheduler {
             let each_ms = if count > 0.0 { sum_ms / count } else { own_ms };
             let next_ms = slots.start_ms(count, each_ms)?;
             ahead = count;
-            let is_settled = (next_ms - start_ms).abs() < 1.0;
+            let depends_on_itself = class == Class::Batch && most > merged;
+            let is_settled = !depends_on_itself || (next_ms - start_ms).abs() < 1.0;
             start_ms = next_ms;
             if is_settled {
                 break;
@@ -152,22 +153,25 @@ impl Scheduler {
         })
     }
 
-    /// The slots that tasks of `queue` may get, and when.
-    fn slot_queue(&self, queue: &ModelQueue, speed: &Speed, now_ms: u64) -> SlotQueue {
+    /// The slots that tasks of `model` may get, and when.
+    fn slot_queue(&self, model: Key<ModelQueue>, speed: &Speed, now_ms: u64) -> SlotQueue {
+        let replicas = &self.table.replicas;
         let mut busy: BTreeMap<Key<ReplicaSlots>, Vec<f64>> = BTreeMap::new();
-        for held in self.table.leases.values().filter(|held| queue.replicas.contains(&held.replica))
-        {
+        for held in self.table.leases.values() {
+            if replicas[held.replica].models.binary_search(&model).is_err() {
+                continue;
+            }
             let remaining_ms = held.task.map_or(0.0, |task| {
                 let task = &self.tasks[task];
                 let own = self.speed(&self.models[task.model]);
                 let elapsed_ms = float(now_ms.saturating_sub(held.since_ms));
-                own.as_ref().unwrap_or(speed).remaining_ms(&task.work, elapsed_ms)
+                own.unwrap_or(speed).remaining_ms(&task.work, elapsed_ms)
             });
             busy.entry(held.replica).or_default().push(remaining_ms.max(1.0));
         }
         let mut free_after_ms = Vec::new();
-        for replica in &queue.replicas {
-            let total = self.table.replicas[*replica].slots as usize;
+        for replica in &self.models[model].replicas {
+            let total = replicas[*replica].slots as usize;
             let mut ends = busy.remove(replica).unwrap_or_default();
             ends.sort_by(f64::total_cmp);
             // Of a replica that shrank, the first slots that become free are gone.
@@ -186,7 +190,7 @@ impl Scheduler {
         others.remove(&model);
         let waiting = others.into_iter().map(|other| &self.models[*other]);
         let load = |queue: &ModelQueue| {
-            let each_ms = self.speed(queue).map(|speed| queue.interactive.work().mean_ms(&speed));
+            let each_ms = self.speed(queue).map(|speed| queue.interactive.work().mean_ms(speed));
             (float(queue.queued()), each_ms)
         };
         waiting.filter(|queue| queue.queued() > 0).map(load).collect()

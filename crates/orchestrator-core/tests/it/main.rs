@@ -19,6 +19,8 @@ mod order;
 #[cfg(test)]
 mod random_events;
 #[cfg(test)]
+mod shedding;
+#[cfg(test)]
 mod shop;
 #[cfg(test)]
 mod task_state;

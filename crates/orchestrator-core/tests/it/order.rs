@@ -151,6 +151,82 @@ proptest! {
         }
     }
 
+    /// Verifies: ORCH-043, ORCH-045, ORCH-047
+    #[test]
+    fn positions_are_those_of_the_starts_if_nothing_else_arrives(
+        weight in 1..6_u32,
+        tasks in prop::collection::vec(
+            (0..4_usize, any::<bool>(), prop::bool::weighted(0.1), 0..2000_u64),
+            1..50,
+        ),
+        started in 0..20_usize,
+    ) {
+        const NAMES: [&str; 4] = ["ann", "bob", "cleo", "dan"];
+        let limits = Limits { batch_max_wait_ms: 1000, ..roomy(weight) };
+        let mut house = House::with(limits);
+        house.now_ms = 2000;
+        for (number, (who, is_batch, requeued, waiting_since_ms)) in (1..).zip(&tasks) {
+            let class = if *is_batch { Class::Batch } else { Class::Interactive };
+            let waiting_since_ms = *waiting_since_ms;
+            let offer = Offer { class, waiting_since_ms, ..by(NAMES[*who], number) };
+            house.step(Event::Restored(Restored { requeued: *requeued, ..restored(offer) }));
+        }
+        // In the middle of a round of turns and of the classes' shares.
+        let mut running = starts(&house.serve("pool.0", &["m"], 1));
+        for _ in 0..started {
+            if let Some(&(number, _, lease)) = running.first() {
+                running = starts(&house.finish(number, lease));
+            }
+        }
+        house.serve("pool.0", &[], 0);
+        let all = 1..=tasks.len() as u64;
+        let told: BTreeMap<u64, u64> =
+            all.filter_map(|number| Some((house.position(number)?, number))).collect();
+        prop_assert_eq!(told.values().copied().collect::<Vec<_>>(), house.drain());
+    }
+
+    /// Verifies: ORCH-046
+    #[test]
+    fn whoever_comes_and_goes_a_next_task_waits_for_one_of_each_other_identity(
+        events in prop::collection::vec(prop::option::weighted(0.6, 0..5_usize), 1..120),
+    ) {
+        const NAMES: [&str; 5] = ["ann", "bob", "cleo", "dan", "eve"];
+        let mut house = House::with(roomy(8));
+        let mut running = starts(&house.serve("pool.0", &["m"], 1)).pop();
+        let mut owners = BTreeMap::new();
+        let mut waiting: Vec<Vec<u64>> = vec![Vec::new(); NAMES.len()];
+        // Since an identity has had a next task: starts of each other one.
+        let mut passed = vec![[0_u32; NAMES.len()]; NAMES.len()];
+        for (number, event) in (1..).zip(events) {
+            let actions = match (event, running.take()) {
+                (Some(who), before) => {
+                    running = before;
+                    owners.insert(number, who);
+                    if waiting[who].is_empty() {
+                        passed[who] = [0; NAMES.len()];
+                    }
+                    waiting[who].push(number);
+                    house.admit(by(NAMES[who], number))
+                }
+                (None, Some((done, _, lease))) => house.finish(done, lease),
+                (None, None) => continue,
+            };
+            for start in starts(&actions) {
+                let who = owners[&start.0];
+                prop_assert_eq!(waiting[who].remove(0), start.0);
+                for (other, passed) in passed.iter_mut().enumerate() {
+                    if other == who {
+                        *passed = [0; NAMES.len()];
+                    } else if !waiting[other].is_empty() {
+                        passed[who] += 1;
+                        prop_assert!(passed[who] <= 1, "{} waits again for {who}", NAMES[other]);
+                    }
+                }
+                running = Some(start);
+            }
+        }
+    }
+
     /// Verifies: ORCH-046
     #[test]
     fn a_backlog_delays_anothers_next_task_by_at_most_one_task_an_identity(

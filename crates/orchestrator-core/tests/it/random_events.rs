@@ -105,6 +105,7 @@ fn limits() -> impl Strategy<Value = Limits> {
             interactive_weight: NonZeroU32::new(weight).unwrap(),
             batch_max_wait_ms: wait_ms,
             when_full,
+            objective: None,
             models: BTreeMap::from([(
                 model("b"),
                 ModelLimits { capacity: own, batch_share_percent: 50 },

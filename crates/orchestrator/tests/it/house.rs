@@ -187,7 +187,7 @@ impl House {
     }
 
     pub(crate) async fn position(&self, task: TaskId) -> Option<u64> {
-        self.orchestrator().task(task).await.unwrap().1
+        self.orchestrator().task(task).await.unwrap().1.map(|place| place.position)
     }
 
     /// Waits for a state.

@@ -21,6 +21,8 @@ mod failover;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod foresight;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod idempotency;
