@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc};
 use divan::{Bencher, counter::ItemsCount};
 use orchestrator_core::{
     Action, Class, Event, Identity, Limits, ModelId, Next, Offer, Replica, ReplicaId, Scheduler,
-    TaskId, Work,
+    ServiceSample, TaskId, WhenFull, Work,
 };
 use uuid::Uuid;
 
@@ -25,12 +25,10 @@ struct Load {
 
 impl Load {
     fn new(queued: u64, identities: u64) -> Self {
-        let limits = Limits {
-            model_capacity: u64::MAX,
-            total_capacity: u64::MAX,
-            bytes_max: u64::MAX,
-            ..Limits::default()
-        };
+        Self::with(roomy(), queued, identities)
+    }
+
+    fn with(limits: Limits, queued: u64, identities: u64) -> Self {
         let model = ModelId(Arc::from("m"));
         let id = ReplicaId(Arc::from("pool.0"));
         let mut scheduler = Scheduler::new(limits);
@@ -91,6 +89,15 @@ impl Load {
     }
 }
 
+fn roomy() -> Limits {
+    Limits {
+        model_capacity: u64::MAX,
+        total_capacity: u64::MAX,
+        bytes_max: u64::MAX,
+        ..Limits::default()
+    }
+}
+
 /// Events a second, with this many tasks queued, of 16 identities.
 #[divan::bench(args = [1_000, 100_000, 1_000_000], sample_count = 20, sample_size = 1)]
 fn events(bencher: Bencher<'_, '_>, queued: u64) {
@@ -110,4 +117,48 @@ fn position(bencher: Bencher<'_, '_>, identities: u64) {
     let load = Load::new(100_000, identities);
     let last = TaskId(Uuid::from_u128(u128::from(load.admitted)));
     bencher.bench_local(|| load.scheduler.position(black_box(last)));
+}
+
+/// One position where batch has aged, with a hundred thousand tasks queued, of this many identities.
+#[divan::bench(args = [1, 16, 1_000])]
+fn position_where_batch_has_aged(bencher: Bencher<'_, '_>, identities: u64) {
+    let mut load = Load::new(100_000, identities);
+    load.scheduler.step(Event::Tick, 10_000_000);
+    let last = TaskId(Uuid::from_u128(u128::from(load.admitted)));
+    bencher.bench_local(|| load.scheduler.position(black_box(last)));
+}
+
+/// One prediction, with a hundred thousand tasks queued of 16 identities, and this many slots at work.
+#[divan::bench(args = [1, 16, 1_000])]
+fn forecast(bencher: Bencher<'_, '_>, slots: u32) {
+    let mut load = Load::new(100_000, 16);
+    for number in 0..64 {
+        let sample = ServiceSample {
+            prompt_tokens: 100 + number,
+            prefill_ms: 50,
+            answer_tokens: 200 + 7 * number % 100,
+            decode_ms: 3000 + 70 * number % 1000,
+        };
+        load.step(Event::Measured { model: load.model.clone(), sample });
+    }
+    let replica =
+        Replica { id: ReplicaId(Arc::from("pool.0")), models: vec![load.model.clone()], slots };
+    load.step(Event::ReplicaChanged(replica));
+    let last = TaskId(Uuid::from_u128(u128::from(load.admitted)));
+    let now_ms = load.admitted;
+    bencher.bench_local(|| load.scheduler.forecast(black_box(last), now_ms));
+}
+
+/// As [`events`], in a full queue whose every newcomer evicts a task.
+#[divan::bench(args = [1_000, 1_000_000], sample_count = 20, sample_size = 1)]
+fn evictions(bencher: Bencher<'_, '_>, queued: u64) {
+    const TURNS: u64 = 10_000;
+    let limits = Limits { model_capacity: queued, when_full: WhenFull::DropLru, ..roomy() };
+    let mut load = Load::with(limits, queued, 16);
+    bencher.counter(ItemsCount::new(TURNS * 2)).bench_local(|| {
+        for _ in 0..TURNS {
+            load.admit();
+        }
+        black_box(load.scheduler.total_queued())
+    });
 }
