@@ -48,6 +48,8 @@ poison_limit = 3
 interactive_weight = 4
 batch_max_wait_ms = 5
 pool_drain_ms = 6
+wait_p95_ms = 7
+wait_window_ms = 1008
 [stream]
 ring_bytes = 4097
 metrics_interval_ms = 101
