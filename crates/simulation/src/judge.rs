@@ -33,6 +33,8 @@ pub(crate) struct Judge {
     alone_ready: u64,
     steps: u64,
     unchecked_steps: usize,
+    /// Tasks whose position was held against a start.
+    pub(crate) positions_tried: u64,
 }
 
 /// What the judge knows of a task that the scheduler has.
@@ -100,6 +102,7 @@ impl Judge {
             alone_ready: 0,
             steps: 0,
             unchecked_steps: 0,
+            positions_tried: 0,
         }
     }
 

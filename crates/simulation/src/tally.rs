@@ -13,6 +13,8 @@ pub struct Tally {
     pub steps: u64,
     /// Deaths of the daemon.
     pub crashes: u64,
+    /// Positions that were held against the order of starts.
+    pub positions: u64,
     /// Tasks that were accepted.
     pub accepted: u64,
     /// Why others were not, and how many.
@@ -114,6 +116,7 @@ impl Tally {
         self.simulated_ms += other.simulated_ms;
         self.steps += other.steps;
         self.crashes += other.crashes;
+        self.positions += other.positions;
         self.accepted += other.accepted;
         for (why, count) in other.refused {
             *self.refused.entry(why).or_insert(0) += count;

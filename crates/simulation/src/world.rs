@@ -268,6 +268,7 @@ impl<'a> World<'a> {
         let outcome = self.go_on();
         let broken = outcome.err().map(|violation| (self.now_ms, violation));
         self.tally.simulated_ms = self.now_ms;
+        self.tally.positions += self.judge.positions_tried;
         (self.tally, self.trace.unwrap_or_default(), broken)
     }
 

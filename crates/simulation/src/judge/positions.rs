@@ -6,7 +6,8 @@ use crate::violation::{Violation, ensure};
 impl Judge {
     /// Positions are what happens if nothing else arrives: tried out on a copy, with one slot that suits
     /// every task of a model.
-    pub(super) fn check_positions(&self, scheduler: &Scheduler) -> Result<(), Violation> {
+    pub(super) fn check_positions(&mut self, scheduler: &Scheduler) -> Result<(), Violation> {
+        let mut tried = 0;
         for (number, model) in self.names.models() {
             let lanes =
                 [Class::Interactive, Class::Batch].map(|class| self.lanes.get(&(number, class)));
@@ -26,6 +27,7 @@ impl Judge {
             ensure(order.len() as u64 == queued, 9, || {
                 format!("{queued} tasks of {model_id} do not all start")
             })?;
+            tried += queued;
             for (place, task) in (0..).zip(order) {
                 let told = scheduler.position(task);
                 ensure(told == Some(place), 9, || {
@@ -34,6 +36,7 @@ impl Judge {
                 })?;
             }
         }
+        self.positions_tried += tried;
         Ok(())
     }
 

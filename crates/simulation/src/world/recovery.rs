@@ -19,7 +19,9 @@ impl World<'_> {
         self.check_kept()?;
         self.note(|| format!("daemon {number} starts"));
         let limits = self.plan.settings.limits.clone();
-        self.judge = Judge::new(limits.clone(), self.names.clone());
+        let former =
+            std::mem::replace(&mut self.judge, Judge::new(limits.clone(), self.names.clone()));
+        self.tally.positions += former.positions_tried;
         let pool = |slots| Pool { is_ready: false, slots };
         self.daemon = Some(Daemon {
             number,

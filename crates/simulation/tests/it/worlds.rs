@@ -1,11 +1,13 @@
-use simulation::{Load, Scenario, in_time_of_oracle, run, trace};
+use orchestrator_core::TaskState;
+use simulation::{Load, Scenario, Tally, in_time_of_oracle, run, trace};
 
-fn check(scenario: &Scenario) {
+fn check(scenario: &Scenario) -> Tally {
     let (tally, failure) = run(scenario, None);
     assert_eq!(failure, None, "seed {}", scenario.seed);
     assert!(tally.accepted > 0, "seed {} has no load", scenario.seed);
     let ended: u64 = tally.ends.values().sum();
     assert!(ended >= tally.accepted, "seed {} loses tasks", scenario.seed);
+    tally
 }
 
 /// Verifies: ORCH-294
@@ -16,11 +18,19 @@ fn one_client_of_one_replica_is_served_for_hours() {
     }
 }
 
-/// Verifies: ORCH-294
+/// Verifies: ORCH-045, ORCH-046, ORCH-047, ORCH-050, ORCH-053, ORCH-294
 #[test]
 fn bursts_and_faults_break_no_invariant() {
+    let mut all = Tally::default();
     for seed in 1..=12 {
-        check(&Scenario::with_load(seed, 0.25, Load::Bursty));
+        all.add(check(&Scenario::with_load(seed, 0.25, Load::Bursty)));
+    }
+    // What was looked for was there.
+    assert!(all.crashes > 0 && all.positions > 100, "{all:?}");
+    let states =
+        [TaskState::Succeeded, TaskState::Canceled, TaskState::Expired, TaskState::Evicted];
+    for state in states {
+        assert!(all.ends.contains_key(&state), "nothing ended {state:?}: {:?}", all.ends);
     }
 }
 
