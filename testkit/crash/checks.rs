@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, io};
 
 use anyhow::{Context as _, bail};
+use camino::Utf8Path;
 use serde_json::Value;
 
 use crate::{
@@ -15,6 +16,10 @@ use crate::{
 /// Longest wait for tasks that nobody follows.
 const REST_WITHIN_S: u64 = 60;
 
+/// Most that may be left of the events when all is deleted: the segment that is written, one that is prepared
+/// for being so, and some room.
+const BYTES_LEFT_MAX: u64 = 4 << 20;
+
 /// What the tasks were like in the end.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
@@ -25,6 +30,8 @@ pub(crate) struct Summary {
     pub(crate) attempts_again: u64,
     pub(crate) events: u64,
     pub(crate) bytes: u64,
+    /// Tasks that were read to their end, and deleted since.
+    pub(crate) forgotten: u64,
 }
 
 /// Waits until every task ended, and gives them all, oldest first.
@@ -89,7 +96,11 @@ pub(crate) fn check(
         if text(view, "status") != "succeeded" {
             scene.violated(format!("task {id} of key {key} ended like this: {view}"));
         }
-        read_again(scene, &task);
+        if read_again(scene, &task) == Left::Nothing && !task.is_over() {
+            // Nobody ever read it, and now nobody can.
+            summary.tasks += 1;
+            continue;
+        }
         if view["last_event_id"].as_u64() != Some(task.last_id()) {
             scene.violated(format!("task {id} has {} events and tells {view}", task.last_id()));
         }
@@ -112,6 +123,7 @@ pub(crate) fn check(
     for (key, tried) in &tried {
         match (&tried.task, keys.get(key.as_str())) {
             (Some(task), Some(id)) if task.id == *id => {}
+            (Some(task), None) if scene.forgets && task.is_over() => summary.forgotten += 1,
             (Some(task), found) => scene.violated(format!(
                 "key {key} was acknowledged as task {} and is listed as {found:?}",
                 task.id
@@ -123,12 +135,47 @@ pub(crate) fn check(
     summary
 }
 
-/// Reads a task's events once more from the start: they must be what its subscribers saw, all of it.
-pub(crate) fn read_again(scene: &Scene, task: &Task) {
+/// Waits until all that ended is deleted, and its room is free again.
+pub(crate) fn all_forgotten(scene: &Scene, events: &Utf8Path) -> anyhow::Result<()> {
+    let start = now();
+    loop {
+        let tasks = all_tasks(scene)?.len();
+        let bytes = bytes_in(events)?;
+        if tasks == 0 && bytes <= BYTES_LEFT_MAX {
+            return Ok(());
+        }
+        if now().duration_since(start).as_secs() > REST_WITHIN_S {
+            bail!("{tasks} tasks and {bytes} bytes of events are not deleted");
+        }
+        pause_ms(100);
+    }
+}
+
+fn bytes_in(folder: &Utf8Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in folder.read_dir_utf8().with_context(|| format!("cannot read {folder}"))? {
+        // A file may go while the folder is read.
+        bytes += entry?.metadata().map_or(0, |metadata| metadata.len());
+    }
+    Ok(bytes)
+}
+
+/// What is left of a task's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    All,
+    /// They were deleted, as what ended is.
+    Nothing,
+}
+
+/// Reads a task's events once more from the start: they must be what its subscribers saw, all of it, or
+/// where what ended is deleted, nothing at all.
+pub(crate) fn read_again(scene: &Scene, task: &Task) -> Left {
     let mut count = 0;
     let seen_before = task.last_id();
     let what = match stored_events(scene, task) {
-        Ok(frames) => frames.into_iter().find_map(|frame| {
+        Ok(None) => return Left::Nothing,
+        Ok(Some(frames)) => frames.into_iter().find_map(|frame| {
             count += 1;
             let id = frame.id.unwrap_or_default();
             let gap = (id != count).then(|| format!("id {id} stands where {count} belongs"));
@@ -140,11 +187,16 @@ pub(crate) fn read_again(scene: &Scene, task: &Task) {
     if let Some(what) = what.or(lost) {
         scene.violated(format!("task {} read again: {what}", task.id));
     }
+    Left::All
 }
 
-fn stored_events(scene: &Scene, task: &Task) -> io::Result<Vec<Frame>> {
+/// The stored events; nothing where they were deleted.
+fn stored_events(scene: &Scene, task: &Task) -> io::Result<Option<Vec<Frame>>> {
     let path = format!("/v2/tasks/{}/events", task.id);
     let answer = Request::get(&path).answer(scene.address)?;
+    if scene.forgets && matches!(answer.status, 404 | 410) {
+        return Ok(None);
+    }
     if answer.status != 200 {
         return Err(io::Error::other(format!("status {}", answer.status)));
     }
@@ -154,7 +206,7 @@ fn stored_events(scene: &Scene, task: &Task) -> io::Result<Vec<Frame>> {
         match frames.next() {
             Ok(frame) if frame.id.is_some() => stored.push(frame),
             Ok(_) => {}
-            Err(Over::Ended) => return Ok(stored),
+            Err(Over::Ended) => return Ok(Some(stored)),
             Err(Over::Broken(error)) => return Err(error),
             Err(Over::Malformed(what)) => return Err(io::Error::other(what)),
         }

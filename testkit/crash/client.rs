@@ -118,6 +118,8 @@ fn follow(scene: &Scene, task: &Task, mut choices: Choices) {
         match answer.status {
             200 => {}
             204 if task.is_over() && position == task.last_id() => return,
+            // Deleted since somebody saw its end.
+            404 | 410 if scene.forgets && task.is_over() => return,
             429 | 503 => {
                 pause_ms(choices.within(5, 60));
                 continue;

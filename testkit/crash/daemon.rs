@@ -50,6 +50,11 @@ impl Setup {
         Ok(Self { binary: binary.to_owned(), config, log: folder.join("daemon.log"), address })
     }
 
+    /// The folder of the event log.
+    pub(crate) fn events(&self) -> Utf8PathBuf {
+        self.config.with_file_name("data").join("events")
+    }
+
     fn log(&self) -> anyhow::Result<File> {
         let open = OpenOptions::new().create(true).append(true).open(&self.log);
         open.with_context(|| format!("cannot write {}", self.log))

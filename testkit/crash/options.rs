@@ -14,6 +14,10 @@ pub(crate) struct Options {
     /// What all random choices come from.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// How long events are kept after their task's end, in milliseconds; the task is kept three times as
+    /// long. Without it nothing is deleted.
+    #[arg(long)]
+    pub(crate) retention_ms: Option<u64>,
     /// The daemon to kill.
     #[arg(long)]
     pub(crate) daemon: Utf8PathBuf,

@@ -38,6 +38,9 @@ impl fmt::Display for Report {
             "tasks      {} of {} keys, all succeeded; {} with more than one attempt, {} attempts again",
             summary.tasks, self.tried, summary.interrupted, summary.attempts_again
         )?;
+        if summary.forgotten > 0 {
+            writeln!(f, "deleted    {} tasks under load, the others after it", summary.forgotten)?;
+        }
         writeln!(f, "requests   {} keys acknowledged again", get(&counters.replays))?;
         writeln!(
             f,

@@ -51,9 +51,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         }
     };
 
+    let sections = sections + &retention_sections(options);
     let setup = Setup::new(&options.daemon, &folder.join("crash"), &sections)?;
     let jobs_max = options.engine.jobs(options.kills);
-    let scene = Scene::new(setup.address, options.engine, options.seed, jobs_max);
+    let forgets = options.retention_ms.is_some();
+    let scene = Scene::new(setup.address, options.engine, options.seed, forgets, jobs_max);
     let mut kills = Kills::default();
     let first = kills.start(&setup)?;
     let daemon = load(&scene, |scene| kills.carry_out(scene, &setup, options.kills, first))?;
@@ -93,6 +95,12 @@ fn afterwards(
     for task in scene.tried().clone().values().filter_map(|tried| tried.task.as_ref()) {
         checks::read_again(scene, task);
     }
+    if scene.forgets {
+        if summary.forgotten == 0 {
+            scene.violated("nothing was deleted under load: nothing was tested".to_owned());
+        }
+        checks::all_forgotten(scene, &setup.events())?;
+    }
     drop(daemon);
     check_log(scene, setup)?;
     Ok(summary)
@@ -127,7 +135,7 @@ fn load<T>(scene: &Scene, disturb: impl FnOnce(&Scene) -> anyhow::Result<T>) -> 
 fn undisturbed(options: &Options, sections: &str) -> anyhow::Result<BTreeMap<String, Outcome>> {
     let setup = Setup::new(&options.daemon, &options.folder.join("undisturbed"), sections)?;
     let jobs_max = options.engine.jobs(options.kills);
-    let scene = Scene::new(setup.address, options.engine, options.seed, jobs_max);
+    let scene = Scene::new(setup.address, options.engine, options.seed, false, jobs_max);
     let mut daemon = Daemon::start(&setup, 1)?;
     daemon.wait_until_ready()?;
     load(&scene, |_scene| Ok(()))?;
@@ -144,6 +152,18 @@ fn undisturbed(options: &Options, sections: &str) -> anyhow::Result<BTreeMap<Str
 /// Limits that no kill may run into: each is one unclean end with the task at work.
 const LIMITS: &str =
     "[scheduling]\npoison_limit = 1000000\nmax_attempts = 100\n\n[stream]\nheartbeat_ms = 1000\n\n";
+
+/// Short ages and small segments, so that deletions and kills meet.
+fn retention_sections(options: &Options) -> String {
+    let section = |age_ms: u64| {
+        let task_age_ms = 3 * age_ms;
+        format!(
+            "\n[store]\nsegment_bytes = 1048576\n\n[retention]\nevent_retention_ms = {age_ms}\n\
+             task_retention_ms = {task_age_ms}\n"
+        )
+    };
+    options.retention_ms.map(section).unwrap_or_default()
+}
 
 fn scripted_sections(engine: &ScriptedEngine) -> String {
     format!(

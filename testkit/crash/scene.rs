@@ -15,6 +15,8 @@ pub(crate) struct Scene {
     pub(crate) address: SocketAddr,
     pub(crate) engine: Engine,
     pub(crate) seed: u64,
+    /// What has ended is deleted after a while.
+    pub(crate) forgets: bool,
     /// Jobs beyond these are not taken.
     jobs_max: Option<u64>,
     next_job: AtomicU64,
@@ -57,12 +59,14 @@ impl Scene {
         address: SocketAddr,
         engine: Engine,
         seed: u64,
+        forgets: bool,
         jobs_max: Option<u64>,
     ) -> Self {
         Self {
             address,
             engine,
             seed,
+            forgets,
             jobs_max,
             next_job: AtomicU64::new(0),
             is_winding_down: AtomicBool::new(false),

@@ -30,8 +30,9 @@ const STEPS: [(&str, Step); 14] = [
         commands::contracts(root, true, std::process::Command::new(daemon))
     }),
     ("test", test),
-    ("crash scripted", |root| crash(root, Engine::Scripted, 40)),
-    ("crash candle", |root| crash(root, Engine::Candle, 3)),
+    ("crash scripted", |root| crash(root, Engine::Scripted, 40, None)),
+    ("crash forgetful", |root| crash(root, Engine::Scripted, 20, Some(2_000))),
+    ("crash candle", |root| crash(root, Engine::Candle, 3, None)),
     ("simulation", |root| commands::sim(root, &["--seeds".to_owned(), "300".to_owned()])),
     ("fuzz gguf", |root| {
         let example = ["run", "--package", "gguf", "--features", "testing", "--example", "fuzz"];
@@ -82,8 +83,8 @@ fn cargo(root: &Utf8Path, arguments: &[&str]) -> Result<()> {
     process::run(&mut process::cargo(root, arguments.iter().copied()))
 }
 
-fn crash(root: &Utf8Path, engine: Engine, kills: u32) -> Result<()> {
-    crash::run(root, &Crash { engine, kills, seed: 1, keep: false })
+fn crash(root: &Utf8Path, engine: Engine, kills: u32, retention_ms: Option<u64>) -> Result<()> {
+    crash::run(root, &Crash { engine, kills, seed: 1, retention_ms, keep: false })
 }
 
 /// Unit, integration and documentation tests; then every requirement marked verified must have been named

@@ -16,6 +16,9 @@ pub(crate) struct Crash {
     /// What all random choices come from.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Delete events so many milliseconds after their task's end, and tasks after three times that.
+    #[arg(long, value_name = "MS")]
+    pub(crate) retention_ms: Option<u64>,
     /// Keep data and logs under target/crash/ even where all is well.
     #[arg(long)]
     pub(crate) keep: bool,
@@ -54,6 +57,9 @@ pub(crate) fn run(root: &Utf8Path, crash: &Crash) -> Result<()> {
         .args(["--daemon", process::program(root, "orchestratord").as_str()])
         .args(["--folder", folder.as_str()])
         .args(["--model", setup::model_file(root).as_str()]);
+    if let Some(retention_ms) = crash.retention_ms {
+        test.args(["--retention-ms", &retention_ms.to_string()]);
+    }
     if crash.keep {
         test.arg("--keep");
     }
