@@ -1,7 +1,7 @@
 use std::{fs::File, io};
 
 use camino::Utf8Path;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use crate::{
     OpenError,
@@ -20,7 +20,10 @@ pub fn copy_store(from: &Utf8Path, to: &Utf8Path, notes: &[(&str, &str)]) -> Res
     schema::check(&source, from)?;
     let io = |source| OpenError::Io { action: "write", path: to.to_owned(), source };
     create_private(to).map_err(io)?;
-    let failed = |source| OpenError::unreadable(from, source);
+    let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => io(io::Error::new(io::ErrorKind::StorageFull, source)),
+        _ => OpenError::unreadable(from, source),
+    };
     // Reads one state of the store, however long it takes; writers go on meanwhile.
     source.execute("VACUUM INTO ?1", [to.as_str()]).map_err(failed)?;
     let copy = open(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -37,6 +37,51 @@ fn fill(home: &Home, daemon: &Daemon) -> String {
     filler
 }
 
+/// Verifies: ORCH-286
+#[test]
+fn a_backup_onto_a_full_device_fails_aloud_and_is_none() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::scripted(&engine, "slots = 4", "");
+    let daemon = home.start().ready();
+    let id = daemon.submit(&scripted_task("[[tokens=3]]"));
+    daemon.wait_until(&id, "succeeded");
+    // The backup gets a device of 64 KiB, which is less than the store alone.
+    let backup = home.path().join("backup");
+    let kept = home.path().join("kept");
+    let binary = env!("CARGO_BIN_EXE_orchestratord");
+    let config = home.config();
+    let script = format!(
+        "mkdir -p '{backup}' && mount -t tmpfs -o size=64k,mode=0700 device '{backup}' && \
+         if '{binary}' --config '{config}' backup '{backup}'; then exit 9; fi; cp -r '{backup}' '{kept}'"
+    );
+    let mut command = home.bare_command("unshare");
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let output =
+        command.args(["--map-root-user", "--mount", "sh", "-c", &script]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("store.sqlite; check permissions and free space"), "{told}");
+    assert!(!kept.join("manifest.json").exists());
+
+    let restore = |from: &camino::Utf8Path| {
+        let other = Home::new("");
+        let mut command = other.command();
+        let output = command.args(["restore", from.as_str()]).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (is_restored, told) = restore(&kept);
+    assert!(!is_restored && told.contains("no finished backup"), "{told}");
+
+    // The daemon did not notice, and where there is room the same works.
+    let next = daemon.submit(&scripted_task("[[tokens=3]]"));
+    daemon.wait_until(&next, "succeeded");
+    let mut command = home.command();
+    let output = command.args(["backup", home.path().join("second").as_str()]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (is_restored, told) = restore(&home.path().join("second"));
+    assert!(is_restored, "{told}");
+}
+
 /// Verifies: ORCH-098, ORCH-271
 #[test]
 fn on_a_full_device_nothing_is_admitted_or_shown_until_there_is_room() {
