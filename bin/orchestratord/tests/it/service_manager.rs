@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, os::unix::net::UnixDatagram, process::Command, time::Duration};
+use std::{collections::VecDeque, os::unix::net::UnixDatagram, process::Command};
 
 use camino::Utf8Path;
 use nix::sys::signal::Signal;
@@ -84,12 +84,17 @@ fn a_process_that_hangs_is_heard_of_no_more_and_one_that_drains_is() {
     manager.next("STOPPING");
     manager.next("WATCHDOG");
     daemon.signal(Signal::SIGSTOP);
-    manager.socket.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    let stat = format!("/proc/{}/stat", daemon.pid());
+    wait_for("it is stopped", || {
+        let stat = std::fs::read_to_string(&stat).unwrap();
+        stat.rsplit(") ").next().unwrap().starts_with('T').then_some(())
+    });
+    // What was sent before it stopped is read first; after that nothing is left to read.
+    manager.socket.set_nonblocking(true).unwrap();
     let mut bytes = [0; 64];
-    // What was sent before it stopped is read first.
     wait_for("it is silent", || manager.socket.recv(&mut bytes).is_err().then_some(()));
     daemon.signal(Signal::SIGCONT);
-    manager.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    manager.socket.set_nonblocking(false).unwrap();
     manager.next("WATCHDOG");
 }
 
@@ -174,6 +179,35 @@ fn the_unit_speaks_of_what_the_daemon_does() {
         let is_known = line.starts_with(['#', '[']) || line.contains('=');
         assert!(is_known, "not a line of a unit: {line}");
     }
+}
+
+/// Verifies: ORCH-287
+#[test]
+fn the_unit_is_one_that_the_service_manager_takes() {
+    let folder = camino_tempfile::tempdir().unwrap();
+    // The unit names programs where a machine has them that it is installed on.
+    let program = env!("CARGO_BIN_EXE_orchestratord");
+    let text = unit().replace("/usr/bin/orchestratord", program);
+    assert!(text.contains(program), "the unit starts the daemon");
+    let path = folder.path().join("orchestratord.service");
+    std::fs::write(&path, text).unwrap();
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output();
+    let verified = match verified {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            skipped("systemd-analyze is not on this machine, so the unit was not verified");
+            return;
+        }
+        verified => verified.unwrap(),
+    };
+    let complaints = String::from_utf8_lossy(&verified.stderr);
+    // It tells of the machine's other units too.
+    let own: Vec<&str> = complaints.lines().filter(|line| line.contains("orchestratord")).collect();
+    assert!(verified.status.success() && own.is_empty(), "{complaints}");
+}
+
+#[expect(clippy::print_stderr, reason = "what a machine cannot test is said aloud")]
+fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
 }
 
 /// Each file that the container's recipe takes from the sources or from an earlier stage is made somewhere.
