@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use testkit::ScriptedEngine;
 
 use crate::{
+    command_line,
     daemon::{Daemon, Home},
     starter::{self, python, starter_file, workspace},
 };
@@ -79,8 +80,7 @@ struct Done {
 }
 
 fn follow(guide: &str) -> Done {
-    let orchctl = Utf8Path::new(env!("CARGO_BIN_EXE_orchestratord")).with_file_name("orchctl");
-    assert!(orchctl.exists(), "{orchctl} is missing; run `cargo build --workspace`");
+    command_line::orchctl_program();
     let guide = std::fs::read_to_string(workspace().join("docs/guides").join(guide)).unwrap();
     let (home, _turn) = starter::home();
     let reader = Reader { home, port: free_port(), engine: ScriptedEngine::start(&[]) };

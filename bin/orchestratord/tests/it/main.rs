@@ -20,6 +20,8 @@ mod catalog_states;
 #[cfg(test)]
 mod choke_point;
 #[cfg(test)]
+mod command_line;
+#[cfg(test)]
 mod config_command;
 #[cfg(test)]
 mod contract;
