@@ -6,21 +6,24 @@ use adapter_host::{
 };
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
-use reqwest::{
-    Client, RequestBuilder, Response, StatusCode, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue},
-    redirect,
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
+    http::request::Builder,
 };
+use url::{Position, Url};
 
 use crate::{
     ApiKey, ConfigError, OpenAiConfig,
     config::parse_base_url,
+    connections::{AnswerBody, CallError, Connections},
     embedding::{EMBEDDINGS_BYTES_MAX, EmbeddingRequest, read_embeddings},
     masked::masked,
     model_list::{is_model_name, parse_models},
     open_attempts::{OpenAttempt, OpenAttempts},
     refusal::{ErrorText, refusal},
-    request::Request,
+    request::Request as EngineRequest,
     stream::{Expected, OpenAiStream},
 };
 
@@ -28,10 +31,6 @@ use crate::{
 const ERROR_BYTES_MAX: usize = 64 << 10;
 /// Longest list of models that is read.
 const MODELS_BYTES_MAX: usize = 4 << 20;
-/// How long an idle connection is kept. Servers on uvicorn (vLLM, SGLang) close theirs after 5 s; one
-/// that closes under a request would fail it.
-const IDLE_CONNECTION: Duration = Duration::from_secs(4);
-
 /// One OpenAI-compatible server.
 #[derive(Debug)]
 pub struct OpenAiAdapter {
@@ -39,7 +38,7 @@ pub struct OpenAiAdapter {
     base_url: Url,
     authorization: Option<HeaderValue>,
     api_key: Option<Arc<ApiKey>>,
-    client: Client,
+    connections: Arc<Connections>,
     attempts: Arc<OpenAttempts>,
 }
 
@@ -64,32 +63,39 @@ impl OpenAiAdapter {
                 Some(value)
             }
         };
-        let client = Client::builder()
-            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()
+        let connect_timeout = Duration::from_millis(config.connect_timeout_ms);
+        let connections = Connections::new(base_url.clone(), connect_timeout)
             .map_err(|source| ConfigError::Client { url: base_url.to_string(), source })?;
-        Ok(Self { config, base_url, authorization, api_key, client, attempts: Arc::default() })
+        let connections = Arc::new(connections);
+        Ok(Self { config, base_url, authorization, api_key, connections, attempts: Arc::default() })
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base_url)
+    /// The head of a request for a path of the API.
+    fn request(&self, method: Method, path: &str) -> Builder {
+        let builder = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", &self.base_url[Position::BeforePath..Position::AfterPath]))
+            .header(HOST, &self.base_url[Position::BeforeHost..Position::AfterPort])
+            .header(ACCEPT, "*/*");
+        match &self.authorization {
+            Some(value) => builder.header(AUTHORIZATION, value),
+            None => builder,
+        }
     }
 
     /// Sends a request and waits for the head of a successful response.
     async fn send(
         &self,
-        request: RequestBuilder,
+        request: Builder,
+        body: Vec<u8>,
         model: Option<&str>,
-    ) -> Result<Response, AdapterError> {
-        let request = match &self.authorization {
-            Some(value) => request.header(AUTHORIZATION, value),
-            None => request,
-        };
-        let response =
-            self.in_time(request.send()).await?.map_err(|error| self.not_answered(error))?;
+    ) -> Result<Response<AnswerBody>, AdapterError> {
+        let request = request.body(Full::from(body)).map_err(|error| {
+            tracing::warn!(url = %self.base_url, error = &error as &dyn Error, "a request that cannot be sent");
+            AdapterError::Refused { status: None, text: None }
+        })?;
+        let response = self.in_time(self.connections.send(request)).await?;
+        let response = response.map_err(|error| self.not_answered(error))?;
         let status = response.status();
         if status == StatusCode::OK {
             return Ok(response);
@@ -119,20 +125,21 @@ impl OpenAiAdapter {
         in_time.map_err(|_elapsed| AdapterError::TimedOut { waited_ms })
     }
 
-    fn not_answered(&self, error: reqwest::Error) -> AdapterError {
-        let error = error.without_url();
-        if error.is_connect() {
-            return AdapterError::Unreachable {
-                url: self.base_url.to_string(),
-                source: error.into(),
-            };
+    fn not_answered(&self, error: CallError) -> AdapterError {
+        match error {
+            CallError::Connect(source) => {
+                AdapterError::Unreachable { url: self.base_url.to_string(), source }
+            }
+            CallError::Broken(error) => {
+                tracing::warn!(event = "engine_silent", url = %self.base_url, error = &error as &dyn Error, "no answer from the engine");
+                let reason = "it closed the connection before it answered".to_owned();
+                AdapterError::Lost { reason }
+            }
         }
-        tracing::warn!(event = "engine_silent", url = %self.base_url, error = &error as &dyn Error, "no answer from the engine");
-        AdapterError::Lost { reason: "it closed the connection before it answered".to_owned() }
     }
 
     async fn get_models(&self) -> Result<Vec<u8>, AdapterError> {
-        let response = self.send(self.client.get(self.url("/models")), None).await?;
+        let response = self.send(self.request(Method::GET, "/models"), Vec::new(), None).await?;
         let (body, end) = self.in_time(read_at_most(response, MODELS_BYTES_MAX)).await?;
         match end {
             BodyEnd::Whole => Ok(body),
@@ -148,17 +155,15 @@ impl OpenAiAdapter {
         attempt: &Attempt,
         path: &str,
         body: Vec<u8>,
-    ) -> Result<Response, AdapterError> {
+    ) -> Result<Response<AnswerBody>, AdapterError> {
         let mut builder = self
-            .client
-            .post(self.url(path))
+            .request(Method::POST, path)
             .header(CONTENT_TYPE, "application/json")
-            .header("x-correlation-id", &*attempt.correlation_id)
-            .body(body);
+            .header("x-correlation-id", &*attempt.correlation_id);
         if let Some(traceparent) = &attempt.traceparent {
             builder = builder.header("traceparent", &**traceparent);
         }
-        self.send(builder, Some(&attempt.model)).await
+        self.send(builder, body, Some(&attempt.model)).await
     }
 
     /// Embeds texts; what the engine gave, and its end.
@@ -194,7 +199,7 @@ impl OpenAiAdapter {
     }
 
     async fn start(&self, attempt: &Attempt, open: &OpenAttempt) -> Result<(), AdapterError> {
-        let request = Request::new(attempt, &self.config).map_err(|error| {
+        let request = EngineRequest::new(attempt, &self.config).map_err(|error| {
             tracing::warn!(attempt = %attempt.id, %error, "an attempt that cannot be sent");
             AdapterError::Refused { status: None, text: None }
         })?;
@@ -207,7 +212,7 @@ impl OpenAiAdapter {
         if !is_stream {
             return Err(protocol("it answered with something else than an event stream"));
         }
-        open.receive(response.into())
+        open.receive(response.into_body())
     }
 }
 
@@ -274,13 +279,14 @@ enum BodyEnd {
     Broken,
 }
 
-async fn read_at_most(mut response: Response, limit_bytes: usize) -> (Vec<u8>, BodyEnd) {
+async fn read_at_most(response: Response<AnswerBody>, limit_bytes: usize) -> (Vec<u8>, BodyEnd) {
+    let mut answer = response.into_body();
     let mut body = Vec::new();
     loop {
-        match response.chunk().await {
-            Ok(None) => return (body, BodyEnd::Whole),
-            Err(_) => return (body, BodyEnd::Broken),
-            Ok(Some(bytes)) => {
+        match answer.bytes().await {
+            None => return (body, BodyEnd::Whole),
+            Some(Err(_)) => return (body, BodyEnd::Broken),
+            Some(Ok(bytes)) => {
                 let left = limit_bytes - body.len();
                 body.extend_from_slice(&bytes[..bytes.len().min(left)]);
                 if bytes.len() > left {

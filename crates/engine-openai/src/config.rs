@@ -1,5 +1,5 @@
 use adapter_host::{Features, OutputSupport, SamplingSupport, Workloads};
-use reqwest::Url;
+use url::Url;
 
 use crate::ApiKey;
 
@@ -93,7 +93,7 @@ pub enum ConfigError {
     Client {
         url: String,
         #[source]
-        source: reqwest::Error,
+        source: std::io::Error,
     },
 }
 

@@ -11,6 +11,7 @@ mod adapter;
 mod api_key;
 mod chunk;
 mod config;
+mod connections;
 mod embedding;
 mod logprobs;
 mod masked;

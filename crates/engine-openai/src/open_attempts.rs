@@ -1,7 +1,6 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
-    pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
@@ -9,8 +8,8 @@ use std::{
 use adapter_host::{AdapterError, AttemptId};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http_body::Body as _;
-use reqwest::Body;
+
+use crate::connections::AnswerBody;
 
 /// The attempts between their submission and the end of their streams, so that anyone can abort them.
 /// There are as many as the callers hold.
@@ -39,7 +38,7 @@ struct Connection {
 enum State {
     /// The head of the response is not there yet.
     Sent,
-    Open(Body),
+    Open(Box<AnswerBody>),
     Aborted,
 }
 
@@ -79,12 +78,12 @@ impl OpenAttempt {
     }
 
     /// Hands over the body of the response, unless the attempt was aborted before it came.
-    pub(crate) fn receive(&self, body: Body) -> Result<(), AdapterError> {
+    pub(crate) fn receive(&self, body: AnswerBody) -> Result<(), AdapterError> {
         let mut state = self.connection.state.lock().expect("no holder panics");
         if matches!(*state, State::Aborted) {
             return Err(AdapterError::Aborted);
         }
-        *state = State::Open(body);
+        *state = State::Open(Box::new(body));
         Ok(())
     }
 
@@ -96,20 +95,13 @@ impl OpenAttempt {
         self.connection.reader.register(cx.waker());
         let mut state = self.connection.state.lock().expect("no holder panics");
         let State::Open(body) = &mut *state else { return Poll::Ready(Err(AdapterError::Aborted)) };
-        loop {
-            match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                None => return Poll::Ready(Ok(None)),
-                Some(Ok(frame)) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        return Poll::Ready(Ok(Some(bytes)));
-                    }
-                    // Trailers mean nothing in this protocol.
-                }
-                Some(Err(error)) => {
-                    tracing::debug!(attempt = %self.id, error = &error as &dyn std::error::Error, "connection lost");
-                    let reason = "the connection broke off".to_owned();
-                    return Poll::Ready(Err(AdapterError::Lost { reason }));
-                }
+        match ready!(body.poll_bytes(cx)) {
+            None => Poll::Ready(Ok(None)),
+            Some(Ok(bytes)) => Poll::Ready(Ok(Some(bytes))),
+            Some(Err(error)) => {
+                tracing::debug!(attempt = %self.id, error = &error as &dyn std::error::Error, "connection lost");
+                let reason = "the connection broke off".to_owned();
+                Poll::Ready(Err(AdapterError::Lost { reason }))
             }
         }
     }

@@ -1,5 +1,5 @@
 use adapter_host::{AdapterError, EngineText};
-use reqwest::{
+use hyper::{
     StatusCode,
     header::{HeaderMap, RETRY_AFTER},
 };

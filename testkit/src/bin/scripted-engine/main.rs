@@ -30,10 +30,11 @@ fn main() -> anyhow::Result<()> {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let listener = TcpListener::bind(options.listen).await?;
+    // Who reads the address may look into the log at once.
+    let server = Arc::new(Server::new(options)?);
     let mut stdout = std::io::stdout();
     writeln!(stdout, "{}", listener.local_addr()?)?;
     stdout.flush()?;
-    let server = Arc::new(Server::new(options)?);
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await?;
