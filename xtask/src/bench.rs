@@ -1,4 +1,6 @@
 mod critics;
+mod daemon;
+mod venv;
 
 use anyhow::Result;
 use camino::Utf8Path;
@@ -19,11 +21,18 @@ pub(crate) struct Bench {
 enum Subject {
     /// critic-executor beside a bare `JoinSet`, the crate dagx and LangGraph.
     Critics,
+    /// orchestratord beside nginx and vllm-router: relay, admission, memory, start.
+    Daemon(daemon::Daemon),
 }
 
 /// `cargo xtask bench [SUBJECT] [--check]`
 pub(crate) fn run(root: &Utf8Path, bench: &Bench) -> Result<()> {
-    match bench.subject {
-        None | Some(Subject::Critics) => critics::run(root, bench.check),
+    match &bench.subject {
+        Some(Subject::Critics) => critics::run(root, bench.check),
+        Some(Subject::Daemon(daemon)) => daemon::run(root, daemon, bench.check),
+        None => {
+            daemon::run(root, &daemon::Daemon::default(), bench.check)?;
+            critics::run(root, bench.check)
+        }
     }
 }

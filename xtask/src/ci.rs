@@ -14,7 +14,7 @@ type Step = fn(&Utf8Path) -> Result<()>;
 
 /// In this order: what is cheap and often wrong comes first, what needs everything else comes later. What
 /// compiles with other features than the rest comes last.
-const STEPS: [(&str, Step); 14] = [
+const STEPS: [(&str, Step); 15] = [
     ("setup", setup::run),
     ("format", |root| cargo(root, &["fmt", "--all", "--check"])),
     ("layers", commands::layers),

@@ -59,6 +59,7 @@ impl LayerMap {
         ];
         let others = [
             ("critic-bench", Layer::Xtask),
+            ("daemon-bench", Layer::Xtask),
             ("simulation", Layer::Testkit),
             ("testkit", Layer::Testkit),
             ("xtask", Layer::Xtask),

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -38,6 +38,10 @@ pub(crate) struct Answer {
     pub(crate) model: String,
     pub(crate) fault: Option<Fault>,
     pub(crate) rate: f64,
+    /// Tokens that come at once.
+    pub(crate) burst: u32,
+    /// Tokens tell their time in place of the script's text.
+    pub(crate) has_stamps: bool,
     pub(crate) split_bytes: usize,
     /// Answers, all with the same tokens, sent in turns.
     pub(crate) choices: u32,
@@ -185,6 +189,16 @@ impl Answer {
     }
 }
 
+/// The time in the form of a token.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever reads a token compares its time with the own"
+)]
+fn stamp() -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("@{:020}@", since.as_nanos())
+}
+
 /// What the whole process has sent, and when it is to die of it.
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -306,7 +320,8 @@ impl TokenBody {
         if self.answer.rate <= 0.0 || self.next_token >= self.answer.tokens {
             return Poll::Ready(());
         }
-        let offset = Duration::from_secs_f64(f64::from(self.next_token) / self.answer.rate);
+        let first = self.next_token - self.next_token % self.answer.burst;
+        let offset = Duration::from_secs_f64(f64::from(first) / self.answer.rate);
         let due = self.start + offset;
         if self.due.deadline() != due {
             self.due.as_mut().reset(due);
@@ -317,9 +332,13 @@ impl TokenBody {
     fn put_token(&mut self) {
         if self.answer.is_plain() {
             self.outbox.put_slice(&self.around_text.0);
-            let text = self.answer.script.token(self.next_token);
-            serde_json::to_writer((&mut self.outbox).writer(), text)
-                .expect("a buffer takes everything");
+            if self.answer.has_stamps {
+                self.outbox.put_slice(format!("\"{}\"", stamp()).as_bytes());
+            } else {
+                let text = self.answer.script.token(self.next_token);
+                serde_json::to_writer((&mut self.outbox).writer(), text)
+                    .expect("a buffer takes everything");
+            }
             self.outbox.put_slice(&self.around_text.1);
         } else {
             self.outbox.put_slice(self.answer.token_chunks(self.next_token).as_bytes());

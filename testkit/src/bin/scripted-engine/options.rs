@@ -12,6 +12,12 @@ pub(crate) struct Options {
     /// Tokens per second of each answer; 0 is as fast as possible.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) rate: f64,
+    /// Tokens that are sent at once, at the time of the first of them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) burst: u32,
+    /// Let each token say when it was made: nanoseconds since 1970 in 20 digits between two `@`.
+    #[arg(long)]
+    pub(crate) stamps: bool,
     /// Answers generated at once; more requests wait.
     #[arg(long, default_value_t = 4)]
     pub(crate) slots: u32,

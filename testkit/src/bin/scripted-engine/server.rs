@@ -119,6 +119,8 @@ impl Server {
             model: request.model.clone(),
             fault: directives.fault,
             rate: self.options.rate,
+            burst: self.options.burst,
+            has_stamps: self.options.stamps,
             split_bytes: self.options.split_bytes.unwrap_or(usize::MAX).max(1),
             choices: request.choices(),
             has_logprobs: request.wants_logprobs(),
