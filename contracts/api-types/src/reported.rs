@@ -24,6 +24,12 @@ pub enum Reported<T> {
     Other(String),
 }
 
+impl<T: Default> Default for Reported<T> {
+    fn default() -> Self {
+        Self::Known(T::default())
+    }
+}
+
 impl<T: Word> Reported<T> {
     /// The word, where this build knows it.
     #[must_use]

@@ -123,6 +123,7 @@ fn admission(sequence: u64) -> Record {
         output: api_types::OutputRequest::default(),
         needs: adapter_host::Needs::default(),
         max_tokens: 256,
+        expected_tokens: Some(40),
         sampling: Sampling::default(),
         stop: Vec::new(),
         determinism: Determinism::BestEffort,
@@ -141,6 +142,7 @@ fn admission(sequence: u64) -> Record {
         deadline_ms: None,
         queue_max_ms: 86_400_000,
         admitted_position: 1,
+        predicted_start_ms: Some(250),
     };
     let key = BindingKey {
         identity: "localhost".into(),

@@ -51,7 +51,7 @@ impl Person<'_> {
     }
 }
 
-fn scripted_text(prompt: &str, tokens: u64) -> String {
+fn scripted_text(prompt: &str, tokens: u32) -> String {
     Script::new(prompt, &Directives::read(prompt)).text(tokens)
 }
 

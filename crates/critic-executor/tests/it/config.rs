@@ -66,8 +66,9 @@ fn leaves(value: &Value, path: &str, into: &mut Vec<String>) {
 
 fn without(value: &Value, pointer: &str) -> Value {
     let mut value = value.clone();
-    let (parent, key) = pointer.rsplit_once('/').unwrap();
-    value.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key).unwrap();
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+    let object = value.pointer_mut(parent).and_then(|parent| parent.as_object_mut());
+    object.and_then(|object| object.remove(key)).expect("the key is there");
     value
 }
 

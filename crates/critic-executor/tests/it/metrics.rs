@@ -27,7 +27,7 @@ impl Page {
 
     fn text(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).unwrap();
+        encode(&mut text, &self.registry).expect("memory takes it");
         text
     }
 
@@ -36,9 +36,9 @@ impl Page {
         let text = self.text();
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let pairs = lines.map(|line| {
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            let name = name.strip_prefix("critic_executor_").unwrap();
-            (name.to_owned(), value.parse().unwrap())
+            let (name, value) = line.rsplit_once(' ').expect("a value");
+            let name = name.strip_prefix("critic_executor_").expect("the prefix");
+            (name.to_owned(), value.parse().expect("a number"))
         });
         pairs.collect()
     }

@@ -45,6 +45,7 @@ pub(crate) fn spec(prompt: &str) -> TaskSpec {
         output: api_types::OutputRequest::default(),
         needs: adapter_host::Needs::default(),
         max_tokens: 64,
+        expected_tokens: Some(40),
         sampling: Sampling { temperature: 0.7, seed: u64::MAX, ..Sampling::default() },
         stop: vec!["\n\n".to_owned()],
         determinism: Determinism::BestEffort,
@@ -63,6 +64,7 @@ pub(crate) fn spec(prompt: &str) -> TaskSpec {
         deadline_ms: None,
         queue_max_ms: 86_400_000,
         admitted_position: 1,
+        predicted_start_ms: Some(250),
     }
 }
 
