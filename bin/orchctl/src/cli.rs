@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; also when the reader of the output went away
-  1    the task, or what `models` began, failed, expired or was canceled; `doctor`: there are findings
+  1    the task, or what `models` began, failed, expired or was canceled; `doctor` found something
   2    wrong usage
   3    the daemon cannot be reached
   4    the daemon refused

@@ -201,7 +201,9 @@ impl<'a> Relay<'a> {
     ) -> Woken {
         let (stream, batch) = (&mut self.stream, &mut self.batch);
         poll_fn(|cx| {
-            // The engine comes first: it is what mostly wakes a relay, and asking for the stop has a price.
+            if stop.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Woken::Stop);
+            }
             while batch.len() < BATCH_MAX {
                 match stream.as_mut().poll_next(cx) {
                     Poll::Ready(Some(Ok(event))) => batch.push(event),
@@ -209,12 +211,9 @@ impl<'a> Relay<'a> {
                         return Poll::Ready(Woken::Engine(Some(Err(error))));
                     }
                     Poll::Ready(None) => return Poll::Ready(Woken::Engine(Some(Ok(())))),
-                    Poll::Pending => break,
+                    Poll::Pending if batch.is_empty() => break,
+                    Poll::Pending => return Poll::Ready(Woken::Engine(None)),
                 }
-            }
-            // An engine that always has more can be stopped as well.
-            if (batch.is_empty() || batch.len() == BATCH_MAX) && stop.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Woken::Stop);
             }
             if !batch.is_empty() {
                 return Poll::Ready(Woken::Engine(None));

@@ -82,7 +82,7 @@ fn each_problem_names_file_line_key_value_and_what_is_allowed() {
         ),
         (
             "[log]\nlevel = 'info'\nformt = 'json'",
-            "c.toml:3: `log.formt`: no such key; allowed are level, format",
+            "c.toml:3: `log.formt`: no such key; allowed are level, format, audit",
         ),
         (
             "[models.'a b']\nsource = 'file:/m'",

@@ -90,6 +90,13 @@ short = "starter"
 [log]
 level = "error"
 format = "human"
+audit = false
+[telemetry]
+otlp_queue_max = 1
+otlp_batch_max = 2
+otlp_interval_ms = 3
+otlp_timeout_ms = 4
+otlp_flush_ms = 5
 "#;
 
 fn keys(changes: &[Change]) -> Vec<&str> {
@@ -140,6 +147,11 @@ fn each_key_either_holds_at_once_or_waits_for_a_restart() {
             "store.segment_bytes",
             "store.token_sync",
             "stream.coalesce_ms",
+            "telemetry.otlp_batch_max",
+            "telemetry.otlp_flush_ms",
+            "telemetry.otlp_interval_ms",
+            "telemetry.otlp_queue_max",
+            "telemetry.otlp_timeout_ms",
         ]
     );
     assert_eq!(running.changes(&effective).len() + waiting.len(), all.len());
