@@ -12,7 +12,7 @@ fn options(coalesce_ms: u64) -> Options {
 }
 
 /// Verifies: ORCH-082
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn gathered_tokens_are_one_event_with_one_id_and_their_count() {
     let house = House::with_options([Engine::new("a")], options(50)).await;
     let task = house.submit(prompt(TEXT)).await;
@@ -32,7 +32,7 @@ async fn gathered_tokens_are_one_event_with_one_id_and_their_count() {
 }
 
 /// Verifies: ORCH-082
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn off_by_default_each_token_has_its_event() {
     assert_eq!(Options::default().coalesce_ms, 0);
     let house = House::with([Engine::new("a")]).await;
@@ -41,7 +41,7 @@ async fn off_by_default_each_token_has_its_event() {
 }
 
 /// Verifies: ORCH-082
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn tokens_do_not_wait_for_others_longer_than_the_window() {
     let house = House::with_options([Engine::new("a").gated()], options(50)).await;
     let task = house.submit(prompt(TEXT)).await;
@@ -58,7 +58,7 @@ async fn tokens_do_not_wait_for_others_longer_than_the_window() {
 }
 
 /// Verifies: ORCH-082
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_cancel_shows_what_was_gathered_and_counts_it() {
     let house = House::with_options([Engine::new("a").gated()], options(50)).await;
     let task = house.submit(prompt(TEXT)).await;
