@@ -160,7 +160,12 @@ pub(super) async fn list(
         for ahead in place.iter_mut().flat_map(|place| &mut place.ahead) {
             ahead.identity.take_if(|identity| !context.identity.may_see(&identity.0));
         }
-        let last_event_id = state.orchestrator.last_event_id(row.id).await.map_err(refused)?;
+        let last_event_id = match state.orchestrator.last_event_id(row.id).await {
+            Ok(id) => id,
+            // It was removed since the list was read.
+            Err(Refusal::UnknownTask) => continue,
+            Err(refusal) => return Err(refused(refusal)),
+        };
         let preparation = state.preparation_of(&row);
         let view = task_view(row, place, last_event_id, preparation, false);
         // The journal does not tell them apart: whether a model is here changes without its tasks.
