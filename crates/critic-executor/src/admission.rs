@@ -5,6 +5,7 @@
 //! executor's clock.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 pub(crate) mod breaker;
@@ -135,8 +136,9 @@ pub(crate) struct Admission {
     running: RunningAttempts,
     free_resources: Vec<ResourceId>,
     resource_names: HashMap<Arc<str>, ResourceId>,
-    accounts: HashMap<RunSlot, RunAccount>,
-    offers: HashMap<(RunSlot, u32), Offer>,
+    /// By slot.
+    accounts: Vec<Option<RunAccount>>,
+    offers: HashMap<(RunSlot, u32), Offer, PlaceHashing>,
     /// When critics whose waiters wait for tokens get one.
     tokens: BTreeSet<(u64, ResourceId)>,
     /// Waiters for tokens by their deadlines, for those that a token cannot reach any more.
@@ -163,8 +165,8 @@ impl Admission {
             running: RunningAttempts::default(),
             free_resources: Vec::new(),
             resource_names: HashMap::new(),
-            accounts: HashMap::new(),
-            offers: HashMap::new(),
+            accounts: Vec::new(),
+            offers: HashMap::default(),
             tokens: BTreeSet::new(),
             token_deadlines: BTreeSet::new(),
             decided: Vec::new(),
@@ -228,7 +230,11 @@ impl Admission {
             reserved: MicroDollars::ZERO,
             is_closed: false,
         };
-        self.accounts.insert(run, account);
+        let place = run as usize;
+        if self.accounts.len() <= place {
+            self.accounts.resize_with(place + 1, || None);
+        }
+        self.accounts[place] = Some(account);
     }
 
     /// Takes out all waiters of a run that has ended. Returns whether it holds nothing any more; otherwise its
@@ -239,7 +245,7 @@ impl Admission {
                 self.take_out(&waiter, now_ns);
             }
         }
-        if let Some(account) = self.accounts.get_mut(&run) {
+        if let Some(account) = self.account(run) {
             account.is_closed = true;
         }
         self.forget_if_over(run)
@@ -249,6 +255,11 @@ impl Admission {
     pub(crate) fn offer(&mut self, offer: Offer, now_ns: u64) {
         if let Some(decision) = self.refuse_at_once(&offer, now_ns) {
             self.decide(offer.run, offer.critic, decision);
+            return;
+        }
+        if self.may_start_now(&offer) {
+            // Whoever else could start has started already, so nobody is passed over.
+            self.try_start(&offer, None, now_ns);
             return;
         }
         self.enqueue(offer, now_ns);
@@ -278,7 +289,7 @@ impl Admission {
         signal: BreakerSignal,
         now_ns: u64,
     ) {
-        if let Some(account) = self.accounts.get_mut(&permit.run) {
+        if let Some(Some(account)) = self.accounts.get_mut(permit.run as usize) {
             account.reserved = account.reserved.saturating_sub(permit.reserved);
             account.spent += cost;
             if account.budget.is_some() {
@@ -427,11 +438,15 @@ impl Admission {
         self.decided.push(Decided { run, critic, decision });
     }
 
+    fn account(&mut self, run: RunSlot) -> Option<&mut RunAccount> {
+        self.accounts.get_mut(run as usize)?.as_mut()
+    }
+
     fn forget_if_over(&mut self, run: RunSlot) -> bool {
-        let is_over = self.accounts.get(&run).is_some_and(|account| account.is_closed)
+        let is_over = self.account(run).is_some_and(|account| account.is_closed)
             && self.queue.held_by(run) == 0;
         if is_over {
-            self.accounts.remove(&run);
+            self.accounts[run as usize] = None;
             self.queue.close_run(run);
         }
         is_over
@@ -453,8 +468,7 @@ impl Admission {
     }
 
     fn waiter(&mut self, offer: &Offer, now_ns: u64) -> Waiter {
-        let has_budget =
-            self.accounts.get(&offer.run).is_some_and(|account| account.budget.is_some());
+        let has_budget = self.account(offer.run).is_some_and(|account| account.budget.is_some());
         Waiter {
             run: offer.run,
             critic: offer.critic,
@@ -588,15 +602,32 @@ impl Admission {
         }
     }
 
+    /// Whether nothing but its breaker and its run's budget could keep an offer from starting. With a rate limit
+    /// it has to ask the queue, because a token may have come for somebody who does not know of it yet.
+    fn may_start_now(&self, offer: &Offer) -> bool {
+        let resource = &self.resources[offer.resource as usize];
+        let stage = offer.stage.index();
+        self.limits.global.is_none_or(|limit| self.in_use < limit)
+            && self.limits.stages[stage].is_none_or(|limit| self.stage_in_use[stage] < limit)
+            && resource.bucket.is_none()
+            && resource.has_slot()
+            && !matches!(self.budget_allows(offer), BudgetAnswer::Wait)
+    }
+
     /// Grants a permit to the first waiter, or takes it out of the others' way.
     fn try_grant(&mut self, waiter: &Waiter, now_ns: u64) {
-        let Some(offer) = self.offers.get(&(waiter.run, waiter.critic)).copied() else {
-            self.queue.remove(waiter, now_ns);
-            return;
-        };
-        let refusal = match self.budget_allows(&offer) {
+        match self.offers.get(&(waiter.run, waiter.critic)).copied() {
+            Some(offer) => self.try_start(&offer, Some(waiter), now_ns),
+            None => self.queue.remove(waiter, now_ns),
+        }
+    }
+
+    /// Grants a permit to an offer that nothing stops but its budget and its breaker, which may have it wait or
+    /// send it away. It may be in the queue or not.
+    fn try_start(&mut self, offer: &Offer, waiter: Option<&Waiter>, now_ns: u64) {
+        let refusal = match self.budget_allows(offer) {
             BudgetAnswer::Wait => {
-                self.queue.hold_costly(waiter.run, true, now_ns);
+                self.queue.hold_costly(offer.run, true, now_ns);
                 return;
             }
             BudgetAnswer::Never => Some(Decision::Rejected(RejectReason::Budget)),
@@ -607,29 +638,24 @@ impl Admission {
             }
             BudgetAnswer::Fits => None,
         };
+        let (refusal, breaker_generation) = match refusal {
+            Some(refusal) => (Some(refusal), None),
+            None => self.ask_breaker(offer.resource, now_ns),
+        };
         if let Some(decision) = refusal {
-            self.take_out(waiter, now_ns);
-            self.decide(waiter.run, waiter.critic, decision);
+            if let Some(waiter) = waiter {
+                self.take_out(waiter, now_ns);
+            }
+            self.decide(offer.run, offer.critic, decision);
             return;
         }
-        let mut breaker_generation = None;
-        if self.resources[offer.resource as usize].breaker.is_some() {
-            let mut answer = None;
-            self.change_breaker(offer.resource, now_ns, |breaker| {
-                answer = Some(breaker.admit(now_ns))
-            });
-            match answer {
-                Some(BreakerAnswer::Open { retry_at_ns }) => {
-                    self.take_out(waiter, now_ns);
-                    self.decide(waiter.run, waiter.critic, Decision::CircuitOpen { retry_at_ns });
-                    return;
-                }
-                Some(BreakerAnswer::Pass { generation }) => breaker_generation = Some(generation),
-                None => {}
+        match waiter {
+            Some(waiter) => {
+                self.queue.grant(waiter, now_ns);
+                self.offers.remove(&(offer.run, offer.critic));
             }
+            None => self.queue.granted(offer.run, now_ns),
         }
-        self.queue.remove(waiter, now_ns);
-        self.offers.remove(&(waiter.run, waiter.critic));
         let resource = &mut self.resources[offer.resource as usize];
         resource.in_use += 1;
         if offer.is_first_attempt {
@@ -641,7 +667,7 @@ impl Admission {
         }
         self.in_use += 1;
         self.stage_in_use[offer.stage.index()] += 1;
-        if let Some(account) = self.accounts.get_mut(&offer.run) {
+        if let Some(account) = self.account(offer.run) {
             account.reserved += offer.estimate;
         }
         if bucket_number.is_some() {
@@ -659,7 +685,6 @@ impl Admission {
         if self.limits.stages[offer.stage.index()].is_some() {
             self.open_stage(offer.stage, now_ns);
         }
-        self.queue.granted(offer.run, now_ns);
         let permit = Permit {
             run: offer.run,
             resource: offer.resource,
@@ -678,8 +703,26 @@ impl Admission {
         self.decide(offer.run, offer.critic, Decision::Granted(permit));
     }
 
+    /// Lets an attempt through its breaker, if it has one, or says why not.
+    fn ask_breaker(&mut self, id: ResourceId, now_ns: u64) -> (Option<Decision>, Option<u64>) {
+        if self.resources[id as usize].breaker.is_none() {
+            return (None, None);
+        }
+        let mut answer = None;
+        self.change_breaker(id, now_ns, |breaker| answer = Some(breaker.admit(now_ns)));
+        match answer {
+            Some(BreakerAnswer::Open { retry_at_ns }) => {
+                (Some(Decision::CircuitOpen { retry_at_ns }), None)
+            }
+            Some(BreakerAnswer::Pass { generation }) => (None, Some(generation)),
+            None => (None, None),
+        }
+    }
+
     fn budget_allows(&self, offer: &Offer) -> BudgetAnswer {
-        let Some(account) = self.accounts.get(&offer.run) else { return BudgetAnswer::Fits };
+        let Some(Some(account)) = self.accounts.get(offer.run as usize) else {
+            return BudgetAnswer::Fits;
+        };
         let Some(budget) = account.budget else { return BudgetAnswer::Fits };
         if account.spent + offer.estimate > budget.limit {
             BudgetAnswer::Never
@@ -740,6 +783,28 @@ impl Admission {
                 self.decide(offer.run, offer.critic, Decision::CircuitOpen { retry_at_ns });
             }
         }
+    }
+}
+
+/// Hashing of places, which nobody outside chooses: each is mixed in by one multiplication.
+type PlaceHashing = BuildHasherDefault<PlaceHasher>;
+
+#[derive(Default)]
+struct PlaceHasher(u64);
+
+impl Hasher for PlaceHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, place: u32) {
+        // The multiplier of Knuth's multiplicative hashing, 2^64 divided by the golden ratio.
+        let mixed = (self.0.rotate_left(29) ^ u64::from(place)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
     }
 }
 

@@ -29,6 +29,29 @@ pub(crate) struct RunScope {
     pub(crate) _left: Option<DropGuard>,
 }
 
+/// Who settles an attempt: its own end or the run's decision to stop it, whichever comes first.
+#[derive(Debug, Default)]
+pub(crate) struct Claim {
+    is_taken: AtomicBool,
+    is_detached: AtomicBool,
+}
+
+impl Claim {
+    /// True for the first who asks.
+    pub(crate) fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::SeqCst)
+    }
+
+    /// Notes that the admission counts the attempt as detached.
+    pub(crate) fn detach(&self) {
+        self.is_detached.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        self.is_detached.load(Ordering::SeqCst)
+    }
+}
+
 /// What an attempt, its context and the executor share.
 pub(crate) struct AttemptShared {
     pub(crate) run: Arc<RunScope>,
@@ -39,6 +62,7 @@ pub(crate) struct AttemptShared {
     pub(crate) deadline: Instant,
     /// What a fallback stands in for.
     pub(crate) failure: Option<Status>,
+    pub(crate) claim: Claim,
     pub(crate) cancelled: AtomicBool,
     pub(crate) token: OnceLock<CancellationToken>,
     pub(crate) cleanups: CleanupStack,
@@ -88,6 +112,7 @@ impl CriticContext {
             attempt: 1,
             deadline: Instant::now() + Duration::from_secs(10),
             failure: None,
+            claim: Claim::default(),
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
             cleanups: CleanupStack::default(),
@@ -139,6 +164,7 @@ impl CriticContext {
             attempt: old.attempt,
             deadline: old.deadline,
             failure: old.failure.clone(),
+            claim: Claim::default(),
             cancelled: AtomicBool::new(old.is_cancelled()),
             token: OnceLock::new(),
             cleanups: CleanupStack::default(),

@@ -507,15 +507,16 @@ impl Executor {
         self.shared.with_core(|core, now_ns| core.admission.force_breaker(name, None, now_ns))
     }
 
-    /// Refuses new runs, lets running ones end for so long, and cancels the rest. Returns how many were cut.
-    /// Blocking calls that never return are left behind.
-    pub async fn shutdown(&self, grace: Duration) -> usize {
+    /// Refuses new runs, lets running ones end for so long, and cancels the rest. Returns the ids of the runs that
+    /// were cut. Blocking calls that never return are left behind.
+    pub async fn shutdown(&self, grace: Duration) -> Vec<Arc<str>> {
         self.shared.with_core(|core, _| core.is_shut_down = true);
         let deadline = Instant::now() + grace;
         self.wait_for_runs(deadline).await;
         let rest: Vec<_> =
             self.shared.with_core(|core, _| core.runs.iter().flatten().map(Arc::clone).collect());
-        let cut = rest.iter().filter(|run| run.is_open()).count();
+        let open = rest.iter().filter(|run| run.is_open());
+        let cut = open.map(|run| Arc::clone(&run.run_id)).collect();
         for run in rest {
             run.push(Event::Cancel(CancelReason::Shutdown));
         }

@@ -74,12 +74,13 @@ pub fn simulate(plan: &ExecutionPlan, record: &RunRecord) -> Replay {
     let mut state = RunState::new(plan.clone(), Arc::new(input), record.gating);
     state.take_over_gates(taken_over.collect());
     let mut without_outcome = Vec::new();
+    let mut steps = Vec::new();
     loop {
-        let steps = state.advance();
+        state.advance(&mut steps);
         if steps.is_empty() {
             break;
         }
-        for step in steps {
+        for step in steps.drain(..) {
             let Step::Ready(index) = step else { continue };
             let name = &inner.node(index).spec.name;
             let outcome = recorded.get(&**name).and_then(|critic| outcome_of(plan, index, critic));

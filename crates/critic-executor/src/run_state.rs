@@ -105,12 +105,13 @@ impl RunState {
         self.taken_over = gates;
     }
 
-    /// What has become possible since the last call.
-    pub(crate) fn advance(&mut self) -> Vec<Step> {
+    /// Puts what has become possible since the last call into `steps`, in place of what was there.
+    pub(crate) fn advance(&mut self, steps: &mut Vec<Step>) {
         while let Some(index) = self.work.pop_front() {
             self.consider(index);
         }
-        std::mem::take(&mut self.steps)
+        steps.clear();
+        std::mem::swap(&mut self.steps, steps);
     }
 
     pub(crate) fn is_over(&self) -> bool {

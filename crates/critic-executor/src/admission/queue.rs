@@ -9,7 +9,7 @@
 //! Ageing changes a lane's place only when its effective priority steps; `promotions` knows when the next step of
 //! each run is due.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::stage::Stage;
@@ -100,7 +100,8 @@ struct StageColumns {
 #[derive(Debug)]
 pub(crate) struct WaitQueue {
     aging_ns: u64,
-    rows: HashMap<RunSlot, Row>,
+    /// By slot, which are few and used again.
+    rows: Vec<Option<Box<Row>>>,
     columns: Vec<Column>,
     stages: [StageColumns; Stage::COUNT],
     promotions: BTreeSet<(u64, RunSlot)>,
@@ -114,7 +115,7 @@ impl WaitQueue {
             std::array::from_fn(|_| StageColumns { is_open: true, ..StageColumns::default() });
         Self {
             aging_ns: aging_ns.max(1),
-            rows: HashMap::new(),
+            rows: Vec::new(),
             columns: Vec::new(),
             stages,
             promotions: BTreeSet::new(),
@@ -161,12 +162,16 @@ impl WaitQueue {
             waiting: 0,
         };
         self.next_run_number += 1;
-        self.rows.insert(run, row);
+        let place = run as usize;
+        if self.rows.len() <= place {
+            self.rows.resize_with(place + 1, || None);
+        }
+        self.rows[place] = Some(Box::new(row));
     }
 
     /// Forgets a run that holds nothing and in which nobody waits.
     pub(crate) fn close_run(&mut self, run: RunSlot) {
-        if let Some(row) = self.rows.remove(&run) {
+        if let Some(row) = self.rows.get_mut(run as usize).and_then(Option::take) {
             debug_assert!(
                 row.held == 0 && row.waiting == 0,
                 "a run is closed only when it is empty"
@@ -176,15 +181,19 @@ impl WaitQueue {
     }
 
     pub(crate) fn waiting_of(&self, run: RunSlot) -> usize {
-        self.rows.get(&run).map_or(0, |row| row.waiting)
+        self.row(run).map_or(0, |row| row.waiting)
     }
 
     pub(crate) fn held_by(&self, run: RunSlot) -> u32 {
-        self.rows.get(&run).map_or(0, |row| row.held)
+        self.row(run).map_or(0, |row| row.held)
+    }
+
+    fn row(&self, run: RunSlot) -> Option<&Row> {
+        self.rows.get(run as usize)?.as_deref()
     }
 
     pub(crate) fn push(&mut self, waiter: &Waiter, now_ns: u64) {
-        let Some(row) = self.rows.get_mut(&waiter.run) else { return };
+        let Some(row) = row_of(&mut self.rows, waiter.run) else { return };
         let line = &mut row.lines[line_of(waiter.priority)];
         let lane_key = waiter.lane();
         let key = (waiter.arrival_ns, waiter.critic);
@@ -202,9 +211,22 @@ impl WaitQueue {
         }
     }
 
-    /// Takes out a waiter, wherever it stands. False if it did not wait.
-    pub(crate) fn remove(&mut self, waiter: &Waiter, now_ns: u64) -> bool {
-        let Some(row) = self.rows.get_mut(&waiter.run) else { return false };
+    /// Takes out a waiter, wherever it stands.
+    pub(crate) fn remove(&mut self, waiter: &Waiter, now_ns: u64) {
+        if self.take_out(waiter) {
+            self.show_line_again(waiter.run, waiter.priority, now_ns);
+        }
+    }
+
+    /// Takes out a waiter whose run is granted a permit for it.
+    pub(crate) fn grant(&mut self, waiter: &Waiter, now_ns: u64) {
+        self.take_out(waiter);
+        self.granted(waiter.run, now_ns);
+    }
+
+    /// Whether the first of a lane was taken out, so that its line is to be shown again.
+    fn take_out(&mut self, waiter: &Waiter) -> bool {
+        let Some(row) = row_of(&mut self.rows, waiter.run) else { return false };
         let line = &mut row.lines[line_of(waiter.priority)];
         let lane_key = waiter.lane();
         let key = (waiter.arrival_ns, waiter.critic);
@@ -225,9 +247,8 @@ impl WaitQueue {
                     line.lanes.remove(&lane_key);
                 }
             }
-            self.show_line_again(waiter.run, waiter.priority, now_ns);
         }
-        true
+        was_head
     }
 
     /// The waiter that goes first of all whose columns and stages are open.
@@ -247,7 +268,7 @@ impl WaitQueue {
 
     /// Notes that a run was granted a permit now.
     pub(crate) fn granted(&mut self, run: RunSlot, now_ns: u64) {
-        if let Some(row) = self.rows.get_mut(&run) {
+        if let Some(row) = row_of(&mut self.rows, run) {
             row.held += 1;
             row.last_grant_ns = now_ns;
             self.show_run_again(run, now_ns);
@@ -256,7 +277,7 @@ impl WaitQueue {
 
     /// Notes that a run gave back a permit.
     pub(crate) fn released(&mut self, run: RunSlot, now_ns: u64) {
-        if let Some(row) = self.rows.get_mut(&run) {
+        if let Some(row) = row_of(&mut self.rows, run) {
             row.held = row.held.saturating_sub(1);
             self.show_run_again(run, now_ns);
         }
@@ -264,7 +285,7 @@ impl WaitQueue {
 
     /// Hides or shows the costly waiters of a run.
     pub(crate) fn hold_costly(&mut self, run: RunSlot, hold: bool, now_ns: u64) {
-        if let Some(row) = self.rows.get_mut(&run)
+        if let Some(row) = row_of(&mut self.rows, run)
             && row.holds_costly != hold
         {
             row.holds_costly = hold;
@@ -310,7 +331,7 @@ impl WaitQueue {
     /// The waiter with the worst effective priority, of those the newest, the last in plan order.
     pub(crate) fn worst(&self, now_ns: u64) -> Option<Waiter> {
         let mut worst: Option<((u8, u64, u32, u64), Waiter)> = None;
-        for (run, row) in &self.rows {
+        for (run, row) in self.known_rows() {
             for (priority, line) in (1..).zip(&row.lines) {
                 for (lane, waiters) in &line.lanes {
                     let Some((arrival_ns, critic)) = waiters.last().copied() else { continue };
@@ -320,7 +341,7 @@ impl WaitQueue {
                         let (column, is_costly) = (lane.column, lane.is_costly);
                         worst = Some((
                             badness,
-                            Waiter { run: *run, critic, priority, arrival_ns, column, is_costly },
+                            Waiter { run, critic, priority, arrival_ns, column, is_costly },
                         ));
                     }
                 }
@@ -331,11 +352,11 @@ impl WaitQueue {
 
     /// All waiters of a column, or of a run, in no particular order.
     pub(crate) fn waiters(&self, run: Option<RunSlot>, column: Option<ColumnId>) -> Vec<Waiter> {
-        let rows = self.rows.iter().filter(|(slot, _)| run.is_none_or(|run| run == **slot));
+        let rows = self.known_rows().filter(|(slot, _)| run.is_none_or(|run| run == *slot));
         let lanes = rows.flat_map(|(run, row)| {
             let lines = (1..).zip(&row.lines);
             lines.flat_map(move |(priority, line)| {
-                line.lanes.iter().map(move |lane| (*run, priority, lane))
+                line.lanes.iter().map(move |lane| (run, priority, lane))
             })
         });
         let lanes =
@@ -353,6 +374,10 @@ impl WaitQueue {
         waiters.collect()
     }
 
+    fn known_rows(&self) -> impl Iterator<Item = (RunSlot, &Row)> {
+        (0..).zip(&self.rows).filter_map(|(slot, row)| Some((slot, row.as_deref()?)))
+    }
+
     fn effective_priority(&self, row: &Row, priority: u8, arrival_ns: u64, now_ns: u64) -> u8 {
         let waited = now_ns.saturating_sub(arrival_ns.max(row.last_grant_ns)) / self.aging_ns;
         priority.saturating_sub(u8::try_from(waited).unwrap_or(u8::MAX)).max(1)
@@ -364,7 +389,7 @@ impl WaitQueue {
             && due_ns <= now_ns
         {
             self.promotions.remove(&(due_ns, run));
-            if let Some(row) = self.rows.get_mut(&run) {
+            if let Some(row) = row_of(&mut self.rows, run) {
                 row.promotion_ns = None;
             }
             self.show_run_again(run, now_ns);
@@ -378,7 +403,7 @@ impl WaitQueue {
     }
 
     fn show_line_again(&mut self, run: RunSlot, priority: u8, now_ns: u64) {
-        let Some(row) = self.rows.get_mut(&run) else { return };
+        let Some(row) = row_of(&mut self.rows, run) else { return };
         let line = &mut row.lines[line_of(priority)];
         if line.shown.is_empty() && line.heads.is_empty() {
             return;
@@ -390,7 +415,7 @@ impl WaitQueue {
         for rank in shown.drain(..) {
             self.hide(rank);
         }
-        if let Some(row) = self.rows.get_mut(&run) {
+        if let Some(row) = row_of(&mut self.rows, run) {
             // The vector is kept for its memory.
             row.lines[line_of(priority)].shown = shown;
         }
@@ -399,27 +424,25 @@ impl WaitQueue {
 
     /// Shows lanes of a line after those that are shown, down to the first whose column is open.
     fn show_more(&mut self, run: RunSlot, priority: u8, now_ns: u64) {
-        let Some(row) = self.rows.get(&run) else { return };
-        let line = &row.lines[line_of(priority)];
-        let after = match line.shown.last() {
+        let Some(row) = row_of(&mut self.rows, run) else { return };
+        // Taken out for as long as the line is read.
+        let mut shown = std::mem::take(&mut row.lines[line_of(priority)].shown);
+        let old = shown.len();
+        let Some(row) = self.row(run) else { return };
+        let after = match shown.last() {
             Some(rank) => Excluded((rank.arrival_ns, rank.critic, rank.lane)),
             None => Unbounded,
         };
-        let mut more = Vec::new();
         let mut end = None;
-        let mut heads = line
-            .heads
-            .range((after, Unbounded))
-            .filter(|(_, _, lane)| !(row.holds_costly && lane.is_costly));
+        let heads = row.lines[line_of(priority)].heads.range((after, Unbounded));
+        let mut heads = heads.filter(|(_, _, lane)| !(row.holds_costly && lane.is_costly));
         while let Some((arrival_ns, critic, lane)) = heads.next().copied() {
-            let effective_priority = self.effective_priority(row, priority, arrival_ns, now_ns);
-            let (held, run_number) = (row.held, row.number);
-            more.push(Rank {
-                effective_priority,
-                held,
+            shown.push(Rank {
+                effective_priority: self.effective_priority(row, priority, arrival_ns, now_ns),
+                held: row.held,
                 arrival_ns,
                 critic,
-                run_number,
+                run_number: row.number,
                 run,
                 priority,
                 lane,
@@ -434,12 +457,12 @@ impl WaitQueue {
         if let Some(column) = end {
             self.note_end(column, run, priority);
         }
-        for rank in &more {
+        for rank in &shown[old..] {
             self.expect_promotion(rank, now_ns);
             self.show(*rank);
         }
-        if let Some(row) = self.rows.get_mut(&run) {
-            row.lines[line_of(priority)].shown.append(&mut more);
+        if let Some(row) = row_of(&mut self.rows, run) {
+            row.lines[line_of(priority)].shown = shown;
         }
     }
 
@@ -456,7 +479,7 @@ impl WaitQueue {
         if rank.effective_priority <= 1 {
             return;
         }
-        let Some(row) = self.rows.get_mut(&rank.run) else { return };
+        let Some(row) = row_of(&mut self.rows, rank.run) else { return };
         let since = rank.arrival_ns.max(row.last_grant_ns);
         let steps = now_ns.saturating_sub(since) / self.aging_ns + 1;
         let due_ns = since.saturating_add(steps.saturating_mul(self.aging_ns));
@@ -505,6 +528,11 @@ impl WaitQueue {
             }
         }
     }
+}
+
+/// The row of a run, while the rest of the queue can be used.
+fn row_of(rows: &mut [Option<Box<Row>>], run: RunSlot) -> Option<&mut Row> {
+    rows.get_mut(run as usize)?.as_deref_mut()
 }
 
 fn line_of(priority: u8) -> usize {

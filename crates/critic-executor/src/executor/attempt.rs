@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::sync::Notify;
@@ -56,36 +56,16 @@ pub(crate) struct AttemptGuard {
     pub(crate) permit: Option<Permit>,
     pub(crate) deadline_ns: u64,
     pub(crate) estimate: MicroDollars,
-    pub(crate) claim: Arc<Claim>,
     pub(crate) shared: Arc<AttemptShared>,
     /// The critic's code runs in it.
     pub(crate) span: Span,
-}
-
-/// Who settles an attempt: its own end or the run's decision to stop it, whichever comes first.
-#[derive(Debug, Default)]
-pub(crate) struct Claim {
-    is_taken: AtomicBool,
-    is_detached: AtomicBool,
-}
-
-impl Claim {
-    /// True for the first who asks.
-    pub(crate) fn take(&self) -> bool {
-        !self.is_taken.swap(true, Ordering::SeqCst)
-    }
-
-    /// Notes that the admission counts the attempt as detached.
-    pub(crate) fn detach(&self) {
-        self.is_detached.store(true, Ordering::SeqCst);
-    }
 }
 
 impl AttemptGuard {
     /// Hands in the result, if it is in time.
     fn finish(mut self, result: CriticResult) {
         let now_ns = self.exec.now_ns();
-        if now_ns >= self.deadline_ns || !self.claim.take() {
+        if now_ns >= self.deadline_ns || !self.shared.claim.take() {
             self.exec.counters.late_results.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -139,10 +119,10 @@ impl AttemptGuard {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        let is_unsettled = self.claim.take();
+        let is_unsettled = self.shared.claim.take();
         let callbacks = self.shared.cleanups.take(is_unsettled || self.shared.is_cancelled());
         if let Some(permit) = self.permit.take() {
-            let was_detached = self.claim.is_detached.load(Ordering::SeqCst);
+            let was_detached = self.shared.claim.is_detached();
             let estimate = self.estimate;
             self.exec.with_core(|core, now_ns| {
                 if is_unsettled {

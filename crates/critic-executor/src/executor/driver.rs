@@ -24,7 +24,7 @@ use super::options::RunCanceller;
 use super::shared::{Event, ExecShared, RunShared};
 use super::timers::{Due, Timers};
 use super::trace::RunTrace;
-use crate::admission::{Offer, ResourceId};
+use crate::admission::{Decision, Offer, ResourceId};
 use crate::cleanup::CleanupStack;
 use crate::context::RunScope;
 use crate::evidence::Outcome;
@@ -66,6 +66,9 @@ pub(crate) struct Driver {
     inline: FuturesUnordered<InlineAttempt>,
     events: Vec<Event>,
     offers: Vec<Offer>,
+    /// Kept for their memory between two turns.
+    steps: Vec<Step>,
+    decisions: Vec<(u32, Decision)>,
     joined: Verdict,
     is_admitted: bool,
     is_ended: bool,
@@ -126,6 +129,8 @@ impl Driver {
             inline: FuturesUnordered::new(),
             events: Vec::new(),
             offers: Vec::new(),
+            steps: Vec::new(),
+            decisions: Vec::new(),
             joined: Verdict::Allow,
             is_ended: false,
             exec,
@@ -225,7 +230,7 @@ impl Driver {
     fn take_events(&mut self, now_ns: u64) {
         let mut events = std::mem::take(&mut self.events);
         self.shared.take(&mut events);
-        let mut decisions = Vec::new();
+        let mut decisions = std::mem::take(&mut self.decisions);
         for event in events.drain(..) {
             match event {
                 Event::Completed { critic, epoch, result, cost, at_ns } => {
@@ -245,7 +250,7 @@ impl Driver {
             self.due(&due, now_ns);
             self.follow(now_ns);
         }
-        for (critic, decision) in decisions {
+        for (critic, decision) in decisions.drain(..) {
             // A deadline of this same moment may have ended the wait, with a fallback at work since.
             if matches!(self.nodes[critic as usize].phase, Phase::Queued { .. }) {
                 self.decided(critic, decision, now_ns);
@@ -253,6 +258,7 @@ impl Driver {
                 self.give_back(&decision);
             }
         }
+        self.decisions = decisions;
     }
 
     /// Does what follows from critics that have ended.
@@ -260,12 +266,14 @@ impl Driver {
         if !self.is_admitted || self.is_over() && self.state.is_none() {
             return;
         }
+        let mut steps = std::mem::take(&mut self.steps);
         loop {
-            let steps = self.state().advance();
+            self.state().advance(&mut steps);
             if steps.is_empty() {
+                self.steps = steps;
                 return;
             }
-            for step in steps {
+            for step in steps.drain(..) {
                 match step {
                     Step::StageOpened(stage) => self.stage_opened(stage, now_ns),
                     Step::StageClosed(stage) => {

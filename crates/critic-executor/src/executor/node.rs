@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use super::attempt::Claim;
 use crate::admission::Permit;
 use crate::context::AttemptShared;
 use crate::finding::CriticOutput;
@@ -35,14 +34,13 @@ pub(crate) enum Phase {
     /// Admission, since then.
     Queued { since_ns: u64 },
     /// Its attempt, or its fallback.
-    Running(Box<Running>),
+    Running(Running),
     /// The next attempt.
     Backoff,
 }
 
 /// An attempt that has started.
 pub(crate) struct Running {
-    pub(crate) claim: Arc<Claim>,
     pub(crate) shared: Arc<AttemptShared>,
     pub(crate) permit: Option<Permit>,
     pub(crate) started_ns: u64,

@@ -218,13 +218,15 @@ impl ExecShared {
         let mut guard = self.lock();
         let core = &mut *guard;
         let result = work(core, now_ns);
-        let mut wakers: Vec<Waker> = Vec::new();
+        // Most often there is one run to wake, or none.
+        let (mut waker, mut more_wakers): (Option<Waker>, Vec<Waker>) = (None, Vec::new());
         for decided in core.admission.decided.drain(..) {
             if let Some(Some(run)) = core.runs.get(decided.run as usize) {
-                wakers.extend(run.push_quietly(Event::Decided {
-                    critic: decided.critic,
-                    decision: decided.decision,
-                }));
+                let (critic, decision) = (decided.critic, decided.decision);
+                match run.push_quietly(Event::Decided { critic, decision }) {
+                    Some(woken) if waker.is_none() => waker = Some(woken),
+                    woken => more_wakers.extend(woken),
+                }
             }
         }
         let changes = std::mem::take(&mut core.admission.breaker_changes);
@@ -234,7 +236,7 @@ impl ExecShared {
             self.timer_changed.notify_one();
         }
         drop(guard);
-        wakers.into_iter().for_each(Waker::wake);
+        waker.into_iter().chain(more_wakers).for_each(Waker::wake);
         for change in changes {
             self.hooks.breaker_changed(&change);
             #[cfg(feature = "metrics")]

@@ -309,7 +309,7 @@ async fn a_shutdown_lets_runs_end_in_time_and_cuts_the_rest() {
         executor.run(&slow, RunInput::new("x")),
         shutdown
     );
-    assert_eq!(ended, (1, Some(RunError::Shutdown)));
+    assert_eq!(ended, (vec!["run-2".into()], Some(RunError::Shutdown)));
     assert_eq!(statuses(&quick_report.unwrap()), [("quick", "succeeded")]);
     let slow_report = slow_report.unwrap();
     assert_eq!(slow_report.cancelled(), Some(&CancelReason::Shutdown));

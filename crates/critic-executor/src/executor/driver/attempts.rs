@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::future::{AbortHandle, Abortable};
@@ -11,12 +12,12 @@ use futures_util::future::{AbortHandle, Abortable};
 use super::{Driver, nanos};
 use crate::admission::breaker::BreakerSignal;
 use crate::cleanup::CleanupStack;
-use crate::context::AttemptShared;
+use crate::context::{AttemptShared, Claim};
 use crate::critic::Critic;
 use crate::error::ErrorKind;
 use crate::evidence::Outcome;
 use crate::executor::attempt;
-use crate::executor::attempt::{AttemptGuard, AttemptResult, Claim};
+use crate::executor::attempt::{AttemptGuard, AttemptResult};
 use crate::executor::node::{Answer, Phase, Running, RunningTask};
 use crate::executor::timers::Due;
 use crate::finding::CriticOutput;
@@ -59,11 +60,11 @@ impl Driver {
             attempt,
             deadline: self.exec.to_instant(deadline_ns),
             failure: instead_of.clone(),
+            claim: Claim::default(),
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
             cleanups: CleanupStack::default(),
         });
-        let claim = Arc::new(Claim::default());
         let guard = AttemptGuard {
             exec: Arc::clone(&self.exec),
             run: Arc::clone(&self.shared),
@@ -73,22 +74,20 @@ impl Driver {
             permit,
             deadline_ns,
             estimate,
-            claim: Arc::clone(&claim),
             shared: Arc::clone(&shared),
             span,
         };
         if let Some(due) = Due::of_attempt(scope, critic, epoch) {
             self.timers.add(deadline_ns, due);
         }
-        node.phase = Phase::Running(Box::new(Running {
-            claim,
+        node.phase = Phase::Running(Running {
             shared,
             permit,
             started_ns: now_ns,
             deadline_ns,
             task: None,
             instead_of,
-        }));
+        });
         if is_first {
             self.tell(|_| HookEvent::CriticStarted { critic: name });
         }
@@ -96,9 +95,14 @@ impl Driver {
         let handle = &self.shared.handle;
         let task = match hint {
             ExecutionHint::Inline => {
-                let (abort, registration) = AbortHandle::new_pair();
-                let attempt: Pin<Box<dyn Future<Output = ()> + Send>> =
+                let mut attempt: Pin<Box<dyn Future<Output = ()> + Send>> =
                     Box::pin(attempt::attempt(guard, called));
+                // Most end at once, and need neither a place among those that wait nor a way to be stopped. Whoever
+                // does not is polled again from that place, with a waker.
+                if attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                    return;
+                }
+                let (abort, registration) = AbortHandle::new_pair();
                 self.inline.push(Abortable::new(attempt, registration));
                 RunningTask::Inline(abort)
             }
@@ -221,7 +225,7 @@ impl Driver {
         let estimate = if running.permit.is_some() { spec.cost } else { MicroDollars::ZERO };
         let is_blocking = spec.hint == ExecutionHint::Blocking;
         let mut now = 0;
-        if running.claim.take()
+        if running.shared.claim.take()
             && let Some(permit) = &running.permit
         {
             // Under the same lock as the guard's release, which is to know of it.
@@ -230,7 +234,7 @@ impl Driver {
                 core.admission.settle(permit, estimate, signal, now_ns);
                 if is_blocking {
                     core.admission.detach(permit);
-                    running.claim.detach();
+                    running.shared.claim.detach();
                 }
             });
         } else {
