@@ -5,7 +5,7 @@ use critic_executor::{
     Violation,
 };
 
-use crate::support::{clean, found, plan, run, violation};
+use crate::support::{clean, found, run, violation};
 
 fn errors(status: &Status) -> Vec<&str> {
     let Status::Invalid { errors } = status else { panic!("{status:?}") };
@@ -119,7 +119,8 @@ mod schemas {
     use critic_executor::{CriticContext, CriticSpec, ExecutionPlan, PlanError};
     use serde_json::{Value, json};
 
-    use super::{CriticOutput, errors, plan, run};
+    use super::{CriticOutput, errors, run};
+    use crate::support::plan;
 
     fn with_data(name: &str, data: Value) -> CriticSpec {
         CriticSpec::new(name, move |_ctx: CriticContext| {
