@@ -293,7 +293,7 @@ impl Admission {
             account.reserved = account.reserved.saturating_sub(permit.reserved);
             account.spent += cost;
             if account.budget.is_some() {
-                self.queue.hold_costly(permit.run, false, now_ns);
+                self.queue.hold_costly(permit.run, false);
             }
         }
         if let Some(generation) = permit.breaker_generation {
@@ -324,7 +324,7 @@ impl Admission {
         self.stage_in_use[stage] = self.stage_in_use[stage].saturating_sub(1);
         let resource = &mut self.resources[permit.resource as usize];
         resource.in_use = resource.in_use.saturating_sub(1);
-        self.queue.released(permit.run, now_ns);
+        self.queue.released(permit.run);
         self.open_stage(permit.stage, now_ns);
         self.open_columns(permit.resource, now_ns);
         self.grant_all(now_ns);
@@ -503,7 +503,7 @@ impl Admission {
     fn enqueue(&mut self, offer: Offer, now_ns: u64) {
         let waiter = self.waiter(&offer, now_ns);
         self.offers.insert((offer.run, offer.critic), offer);
-        self.queue.push(&waiter, now_ns);
+        self.queue.push(&waiter);
         if self.resources[offer.resource as usize].bucket.is_some() {
             self.token_deadlines.insert((
                 offer.resource,
@@ -517,7 +517,7 @@ impl Admission {
     }
 
     fn take_out(&mut self, waiter: &Waiter, now_ns: u64) {
-        self.queue.remove(waiter, now_ns);
+        self.queue.remove(waiter);
         if let Some(offer) = self.offers.remove(&(waiter.run, waiter.critic)) {
             self.forget_token_wait(&offer, now_ns);
         }
@@ -618,7 +618,7 @@ impl Admission {
     fn try_grant(&mut self, waiter: &Waiter, now_ns: u64) {
         match self.offers.get(&(waiter.run, waiter.critic)).copied() {
             Some(offer) => self.try_start(&offer, Some(waiter), now_ns),
-            None => self.queue.remove(waiter, now_ns),
+            None => self.queue.remove(waiter),
         }
     }
 
@@ -627,7 +627,7 @@ impl Admission {
     fn try_start(&mut self, offer: &Offer, waiter: Option<&Waiter>, now_ns: u64) {
         let refusal = match self.budget_allows(offer) {
             BudgetAnswer::Wait => {
-                self.queue.hold_costly(offer.run, true, now_ns);
+                self.queue.hold_costly(offer.run, true);
                 return;
             }
             BudgetAnswer::Never => Some(Decision::Rejected(RejectReason::Budget)),

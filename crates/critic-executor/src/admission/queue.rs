@@ -8,9 +8,12 @@
 //!
 //! Ageing changes a lane's place only when its effective priority steps; `promotions` knows when the next step of
 //! each run is due.
+//!
+//! What changes about a run only notes that it has to be shown again. That is done when somebody asks who goes
+//! first, and not even then if all waiters are of one run, which needs no comparison with others.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{self, Excluded, Unbounded};
 
 use crate::stage::Stage;
 
@@ -56,18 +59,35 @@ struct Rank {
     lane: LaneKey,
 }
 
+impl Rank {
+    fn waiter(&self) -> Waiter {
+        Waiter {
+            run: self.run,
+            critic: self.critic,
+            priority: self.priority,
+            arrival_ns: self.arrival_ns,
+            column: self.lane.column,
+            is_costly: self.lane.is_costly,
+        }
+    }
+}
+
+/// The first waiter of a lane, by its arrival and place in the plan.
+type Head = (u64, u32, LaneKey);
+
 /// The waiters of one run and priority.
 #[derive(Debug, Default)]
 struct Line {
     lanes: BTreeMap<LaneKey, BTreeSet<(u64, u32)>>,
     /// The first waiter of each lane.
-    heads: BTreeSet<(u64, u32, LaneKey)>,
+    heads: BTreeSet<Head>,
     shown: Vec<Rank>,
 }
 
 /// What the queue knows of a run.
 #[derive(Debug)]
 struct Row {
+    slot: RunSlot,
     number: u64,
     held: u32,
     last_grant_ns: u64,
@@ -76,6 +96,20 @@ struct Row {
     lines: [Line; 10],
     promotion_ns: Option<u64>,
     waiting: usize,
+    /// What it shows is out of date, and it is in [`WaitQueue::stale`].
+    is_stale: bool,
+}
+
+impl Row {
+    /// The lanes of one of its lines that may be granted something, in order of arrival.
+    fn heads_after<'a>(
+        &'a self,
+        line: &'a Line,
+        after: Bound<Head>,
+    ) -> impl Iterator<Item = &'a Head> {
+        let heads = line.heads.range((after, Unbounded));
+        heads.filter(|(_, _, lane)| !(self.holds_costly && lane.is_costly))
+    }
 }
 
 #[derive(Debug)]
@@ -105,6 +139,8 @@ pub(crate) struct WaitQueue {
     columns: Vec<Column>,
     stages: [StageColumns; Stage::COUNT],
     promotions: BTreeSet<(u64, RunSlot)>,
+    /// Runs to be shown again, the one that changed last at the end.
+    stale: Vec<RunSlot>,
     next_run_number: u64,
     len: usize,
 }
@@ -119,6 +155,7 @@ impl WaitQueue {
             columns: Vec::new(),
             stages,
             promotions: BTreeSet::new(),
+            stale: Vec::new(),
             next_run_number: 0,
             len: 0,
         }
@@ -153,6 +190,7 @@ impl WaitQueue {
 
     pub(crate) fn open_run(&mut self, run: RunSlot, now_ns: u64) {
         let row = Row {
+            slot: run,
             number: self.next_run_number,
             held: 0,
             last_grant_ns: now_ns,
@@ -160,6 +198,7 @@ impl WaitQueue {
             lines: std::array::from_fn(|_| Line::default()),
             promotion_ns: None,
             waiting: 0,
+            is_stale: false,
         };
         self.next_run_number += 1;
         let place = run as usize;
@@ -171,12 +210,16 @@ impl WaitQueue {
 
     /// Forgets a run that holds nothing and in which nobody waits.
     pub(crate) fn close_run(&mut self, run: RunSlot) {
+        (1..=10).for_each(|priority| self.hide_line(run, priority));
         if let Some(row) = self.rows.get_mut(run as usize).and_then(Option::take) {
             debug_assert!(
                 row.held == 0 && row.waiting == 0,
                 "a run is closed only when it is empty"
             );
             self.promotions.retain_one(row.promotion_ns, run);
+            if row.is_stale {
+                self.stale.retain(|other| *other != run);
+            }
         }
     }
 
@@ -192,7 +235,7 @@ impl WaitQueue {
         self.rows.get(run as usize)?.as_deref()
     }
 
-    pub(crate) fn push(&mut self, waiter: &Waiter, now_ns: u64) {
+    pub(crate) fn push(&mut self, waiter: &Waiter) {
         let Some(row) = row_of(&mut self.rows, waiter.run) else { return };
         let line = &mut row.lines[line_of(waiter.priority)];
         let lane_key = waiter.lane();
@@ -207,33 +250,26 @@ impl WaitQueue {
                 line.heads.remove(&(head.0, head.1, lane_key));
             }
             line.heads.insert((key.0, key.1, lane_key));
-            self.show_line_again(waiter.run, waiter.priority, now_ns);
-        }
-    }
-
-    /// Takes out a waiter, wherever it stands.
-    pub(crate) fn remove(&mut self, waiter: &Waiter, now_ns: u64) {
-        if self.take_out(waiter) {
-            self.show_line_again(waiter.run, waiter.priority, now_ns);
+            self.note_change(waiter.run);
         }
     }
 
     /// Takes out a waiter whose run is granted a permit for it.
     pub(crate) fn grant(&mut self, waiter: &Waiter, now_ns: u64) {
-        self.take_out(waiter);
+        self.remove(waiter);
         self.granted(waiter.run, now_ns);
     }
 
-    /// Whether the first of a lane was taken out, so that its line is to be shown again.
-    fn take_out(&mut self, waiter: &Waiter) -> bool {
-        let Some(row) = row_of(&mut self.rows, waiter.run) else { return false };
+    /// Takes out a waiter, wherever it stands.
+    pub(crate) fn remove(&mut self, waiter: &Waiter) {
+        let Some(row) = row_of(&mut self.rows, waiter.run) else { return };
         let line = &mut row.lines[line_of(waiter.priority)];
         let lane_key = waiter.lane();
         let key = (waiter.arrival_ns, waiter.critic);
-        let Some(lane) = line.lanes.get_mut(&lane_key) else { return false };
+        let Some(lane) = line.lanes.get_mut(&lane_key) else { return };
         let was_head = lane.first() == Some(&key);
         if !lane.remove(&key) {
-            return false;
+            return;
         }
         row.waiting -= 1;
         self.len -= 1;
@@ -247,23 +283,39 @@ impl WaitQueue {
                     line.lanes.remove(&lane_key);
                 }
             }
+            self.note_change(waiter.run);
         }
-        was_head
     }
 
     /// The waiter that goes first of all whose columns and stages are open.
     pub(crate) fn first(&mut self, now_ns: u64) -> Option<Waiter> {
+        if self.len == 0 {
+            return None;
+        }
+        let last_changed = self.stale.last().and_then(|run| self.row(*run));
+        if let Some(row) = last_changed
+            && row.waiting == self.len
+        {
+            return self.first_of(row, now_ns);
+        }
         self.promote(now_ns);
+        while let Some(run) = self.stale.pop() {
+            self.show_run_again(run, now_ns);
+        }
         let open = self.stages.iter().filter(|stage| stage.is_open);
-        let (rank, column) = *open.filter_map(|stage| stage.best.first()).min()?;
-        Some(Waiter {
-            run: rank.run,
-            critic: rank.critic,
-            priority: rank.priority,
-            arrival_ns: rank.arrival_ns,
-            column,
-            is_costly: rank.lane.is_costly,
-        })
+        let (rank, _) = *open.filter_map(|stage| stage.best.first()).min()?;
+        Some(rank.waiter())
+    }
+
+    /// The waiter that goes first of those of a run.
+    fn first_of(&self, row: &Row, now_ns: u64) -> Option<Waiter> {
+        let lines = (1..).zip(&row.lines).filter(|(_, line)| !line.heads.is_empty());
+        let ranks = lines.filter_map(|(priority, line)| {
+            let mut heads = row.heads_after(line, Unbounded);
+            let head = heads.find(|(_, _, lane)| self.is_open(*lane))?;
+            Some(self.rank(row, priority, *head, now_ns))
+        });
+        ranks.min().map(|rank| rank.waiter())
     }
 
     /// Notes that a run was granted a permit now.
@@ -271,25 +323,25 @@ impl WaitQueue {
         if let Some(row) = row_of(&mut self.rows, run) {
             row.held += 1;
             row.last_grant_ns = now_ns;
-            self.show_run_again(run, now_ns);
+            self.note_change(run);
         }
     }
 
     /// Notes that a run gave back a permit.
-    pub(crate) fn released(&mut self, run: RunSlot, now_ns: u64) {
+    pub(crate) fn released(&mut self, run: RunSlot) {
         if let Some(row) = row_of(&mut self.rows, run) {
             row.held = row.held.saturating_sub(1);
-            self.show_run_again(run, now_ns);
+            self.note_change(run);
         }
     }
 
     /// Hides or shows the costly waiters of a run.
-    pub(crate) fn hold_costly(&mut self, run: RunSlot, hold: bool, now_ns: u64) {
+    pub(crate) fn hold_costly(&mut self, run: RunSlot, hold: bool) {
         if let Some(row) = row_of(&mut self.rows, run)
             && row.holds_costly != hold
         {
             row.holds_costly = hold;
-            self.show_run_again(run, now_ns);
+            self.note_change(run);
         }
     }
 
@@ -392,26 +444,35 @@ impl WaitQueue {
             if let Some(row) = row_of(&mut self.rows, run) {
                 row.promotion_ns = None;
             }
-            self.show_run_again(run, now_ns);
+            self.note_change(run);
+        }
+    }
+
+    /// Notes that what a run shows is out of date, if it has anything to show or to hide.
+    fn note_change(&mut self, run: RunSlot) {
+        let Some(row) = row_of(&mut self.rows, run) else { return };
+        let is_in_index = row.waiting > 0 || row.lines.iter().any(|line| !line.shown.is_empty());
+        if is_in_index && !std::mem::replace(&mut row.is_stale, true) {
+            self.stale.push(run);
         }
     }
 
     fn show_run_again(&mut self, run: RunSlot, now_ns: u64) {
+        if let Some(row) = row_of(&mut self.rows, run) {
+            row.is_stale = false;
+        }
         for priority in 1..=10 {
-            self.show_line_again(run, priority, now_ns);
+            self.hide_line(run, priority);
+            self.show_more(run, priority, now_ns);
         }
     }
 
-    fn show_line_again(&mut self, run: RunSlot, priority: u8, now_ns: u64) {
+    fn hide_line(&mut self, run: RunSlot, priority: u8) {
         let Some(row) = row_of(&mut self.rows, run) else { return };
         let line = &mut row.lines[line_of(priority)];
-        if line.shown.is_empty() && line.heads.is_empty() {
-            return;
-        }
+        let Some(last) = line.shown.last().copied() else { return };
         let mut shown = std::mem::take(&mut line.shown);
-        if let Some(last) = shown.last() {
-            self.forget_end(last.lane.column, run, priority);
-        }
+        self.forget_end(last.lane.column, run, priority);
         for rank in shown.drain(..) {
             self.hide(rank);
         }
@@ -419,14 +480,18 @@ impl WaitQueue {
             // The vector is kept for its memory.
             row.lines[line_of(priority)].shown = shown;
         }
-        self.show_more(run, priority, now_ns);
     }
 
     /// Shows lanes of a line after those that are shown, down to the first whose column is open.
     fn show_more(&mut self, run: RunSlot, priority: u8, now_ns: u64) {
         let Some(row) = row_of(&mut self.rows, run) else { return };
+        let line = &mut row.lines[line_of(priority)];
+        // Whoever is stale is shown as a whole later.
+        if line.heads.is_empty() || row.is_stale {
+            return;
+        }
         // Taken out for as long as the line is read.
-        let mut shown = std::mem::take(&mut row.lines[line_of(priority)].shown);
+        let mut shown = std::mem::take(&mut line.shown);
         let old = shown.len();
         let Some(row) = self.row(run) else { return };
         let after = match shown.last() {
@@ -434,22 +499,12 @@ impl WaitQueue {
             None => Unbounded,
         };
         let mut end = None;
-        let heads = row.lines[line_of(priority)].heads.range((after, Unbounded));
-        let mut heads = heads.filter(|(_, _, lane)| !(row.holds_costly && lane.is_costly));
-        while let Some((arrival_ns, critic, lane)) = heads.next().copied() {
-            shown.push(Rank {
-                effective_priority: self.effective_priority(row, priority, arrival_ns, now_ns),
-                held: row.held,
-                arrival_ns,
-                critic,
-                run_number: row.number,
-                run,
-                priority,
-                lane,
-            });
-            let column = &self.columns[lane.column as usize];
-            if column.is_open && self.stages[column.stage].is_open {
-                end = heads.next().is_some().then_some(lane.column);
+        let mut heads = row.heads_after(&row.lines[line_of(priority)], after);
+        while let Some(head) = heads.next() {
+            let rank = self.rank(row, priority, *head, now_ns);
+            shown.push(rank);
+            if self.is_open(rank.lane) {
+                end = heads.next().is_some().then_some(rank.lane.column);
                 break;
             }
         }
@@ -463,6 +518,26 @@ impl WaitQueue {
         }
         if let Some(row) = row_of(&mut self.rows, run) {
             row.lines[line_of(priority)].shown = shown;
+        }
+    }
+
+    fn is_open(&self, lane: LaneKey) -> bool {
+        let column = &self.columns[lane.column as usize];
+        column.is_open && self.stages[column.stage].is_open
+    }
+
+    /// The place of the first waiter of a lane.
+    fn rank(&self, row: &Row, priority: u8, head: Head, now_ns: u64) -> Rank {
+        let (arrival_ns, critic, lane) = head;
+        Rank {
+            effective_priority: self.effective_priority(row, priority, arrival_ns, now_ns),
+            held: row.held,
+            arrival_ns,
+            critic,
+            run_number: row.number,
+            run: row.slot,
+            priority,
+            lane,
         }
     }
 
