@@ -6,7 +6,7 @@ use std::{
 };
 
 use api_types::{EventKind, MetricsEvent, PreparationView};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use openai_facade::ChunkWriter;
 use orchestrator::{Delivery, EventStoreError, Subscription};
@@ -41,8 +41,13 @@ pub(crate) struct EventStream {
     opening: Option<Bytes>,
     /// Fires for heartbeats and, while the task waits, for `metrics`.
     timer: Pin<Box<Sleep>>,
+    /// Who is woken when it fires.
+    timer_wakes: Option<Waker>,
     last_output: Instant,
     last_waiting: Option<(u64, u64)>,
+    /// Chunks are written to the first, and sent from the second: what was sent leaves its room to the next.
+    chunks: Vec<u8>,
+    outgoing: BytesMut,
     preparation: Box<dyn Fn() -> PreparationView + Send>,
     over: bool,
 }
@@ -75,8 +80,11 @@ impl EventStream {
             pace,
             opening: Some(opening),
             timer: Box::pin(tokio::time::sleep(first)),
+            timer_wakes: None,
             last_output: Instant::now(),
             last_waiting: None,
+            chunks: Vec::new(),
+            outgoing: BytesMut::new(),
             preparation,
             over: false,
         }
@@ -112,11 +120,12 @@ impl EventStream {
                 event.into()
             }
             (Shape::Chunks(writer), Delivery::Events(events)) => {
-                let mut chunks = Vec::with_capacity(events.len() * 2);
                 for (kind, data) in events_of(&events) {
-                    self.over |= write_chunk(writer, kind, data, &mut chunks);
+                    self.over |= write_chunk(writer, kind, data, &mut self.chunks);
                 }
-                chunks.into()
+                self.outgoing.extend_from_slice(&self.chunks);
+                self.chunks.clear();
+                self.outgoing.split().freeze()
             }
             (Shape::Chunks(_), Delivery::Notice(_)) => Bytes::new(),
             (Shape::Chunks(writer), Delivery::Terminal(terminal)) => {
@@ -151,6 +160,18 @@ impl EventStream {
         }
         (self.last_output.elapsed() >= self.pace.heartbeat)
             .then(|| Bytes::from_static(b": still here\n\n"))
+    }
+
+    /// Asks the timer only where it may have fired, or somebody else is to be woken: this is polled some times
+    /// for each token.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_waited_for = self.timer_wakes.as_ref().is_some_and(|it| it.will_wake(cx.waker()));
+        if is_waited_for && !self.timer.is_elapsed() {
+            return Poll::Pending;
+        }
+        let fired = self.timer.as_mut().poll(cx);
+        self.timer_wakes = fired.is_pending().then(|| cx.waker().clone());
+        fired
     }
 
     fn rearm(&mut self) {
@@ -207,7 +228,7 @@ impl Body for EventStream {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {}
             }
-            std::task::ready!(this.timer.as_mut().poll(cx));
+            std::task::ready!(this.poll_timer(cx));
             let bytes = this.overdue();
             if bytes.is_some() {
                 this.last_output = Instant::now();
@@ -224,13 +245,16 @@ impl Body for EventStream {
 pub(crate) fn events_of(events: &[u8]) -> impl Iterator<Item = (EventKind, &[u8])> {
     let mut rest = events;
     std::iter::from_fn(move || {
-        let end = rest.windows(2).position(|pair| pair == b"\n\n")?;
-        let (event, after) = (&rest[..end], &rest[end + 2..]);
-        rest = after;
-        let mut lines = event.splitn(3, |&byte| byte == b'\n');
-        let _id = lines.next()?;
-        let name = lines.next()?.strip_prefix(b"event: ")?;
-        let data = lines.next()?.strip_prefix(b"data: ")?;
+        let mut line = || {
+            let end = memchr::memchr(b'\n', rest)?;
+            let line = &rest[..end];
+            rest = &rest[end + 1..];
+            Some(line)
+        };
+        let _id = line()?;
+        let name = line()?.strip_prefix(b"event: ")?;
+        let data = line()?.strip_prefix(b"data: ")?;
+        let _end = line()?;
         Some((EventKind::of_name(std::str::from_utf8(name).ok()?)?, data))
     })
 }

@@ -190,7 +190,7 @@ impl Connection {
         let silence = Duration::from_millis(silence_timeout_ms);
         match tokio::time::timeout(silence, self.response.chunk()).await {
             Ok(Ok(Some(bytes))) => {
-                self.parser.push(&bytes);
+                self.parser.push(bytes);
                 Ok(())
             }
             Ok(Ok(None)) => Err(Loss::Closed { retry_ms: self.parser.retry_ms() }),

@@ -6,11 +6,10 @@ use adapter_host::{
 };
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
-use http_body_util::Full;
-use hyper::{
-    Method, Request, Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue},
-    http::request::Builder,
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST},
+    request::Builder,
 };
 use url::{Position, Url};
 
@@ -90,7 +89,7 @@ impl OpenAiAdapter {
         body: Vec<u8>,
         model: Option<&str>,
     ) -> Result<Response<AnswerBody>, AdapterError> {
-        let request = request.body(Full::from(body)).map_err(|error| {
+        let request = request.body(body).map_err(|error| {
             tracing::warn!(url = %self.base_url, error = &error as &dyn Error, "a request that cannot be sent");
             AdapterError::Refused { status: None, text: None }
         })?;

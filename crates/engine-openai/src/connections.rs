@@ -1,34 +1,42 @@
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
+    io,
+    pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::{
-    Request, Response,
-    body::{Body as _, Incoming},
-    client::conn::http1::{self, SendRequest},
-};
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{Method, Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::crypto::CryptoProvider;
-use tokio::{net::TcpStream, time::Instant};
+use tokio::{io::AsyncWrite as _, net::TcpStream, time::Instant};
+use tokio_util::io::poll_read_buf;
 use tower::Service as _;
 use url::Url;
+
+use crate::{
+    answer_head::{AnswerHead, NotHttp},
+    body_framing::BodyFraming,
+};
 
 /// How long an idle connection is kept. Servers on uvicorn (vLLM, SGLang) close theirs after 5 s; one
 /// that closes under a request would fail it.
 const IDLE: Duration = Duration::from_secs(4);
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Socket = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// Room for what is read at once, in bytes: some forty tokens of a busy engine.
+const READ_BYTES: usize = 8 << 10;
+/// A read is not begun with less room than this, in bytes, so that it rarely ends for want of room.
+const READ_BYTES_MIN: usize = 1 << 10;
 
-/// Connections to one server. Each is driven by whoever uses it, in their own task: what the server sent is
-/// read, taken apart and passed on without a wake-up of another task, and all that is there in one go.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Socket = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
+
+/// Connections to one server. Each is read by whoever waits for its answer, in their own task: what the
+/// server sent is read, taken apart and passed on without a wake-up of another task, and all that is there
+/// in one go.
 #[derive(Debug)]
 pub(crate) struct Connections {
     url: Url,
@@ -44,11 +52,11 @@ enum Connector {
     Tls(HttpsConnector<HttpConnector>),
 }
 
-/// One connection: the side that takes requests, and the side that reads and writes.
+/// One connection, and what was read of it and is not taken yet.
 #[derive(Debug)]
 struct Link {
-    sender: SendRequest<Full<Bytes>>,
-    driver: http1::Connection<Socket, Full<Bytes>>,
+    socket: Socket,
+    read: BytesMut,
 }
 
 /// Why a request has no answer.
@@ -57,13 +65,13 @@ pub(crate) enum CallError {
     #[error("no connection")]
     Connect(#[source] BoxError),
     #[error("the connection ended before the answer")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] io::Error),
 }
 
 enum SendError {
     /// Nothing of the request has left.
-    Unsent(Box<Request<Full<Bytes>>>),
-    Broken(hyper::Error),
+    Unsent(io::Error),
+    Broken(io::Error),
 }
 
 impl Connections {
@@ -74,7 +82,7 @@ impl Connections {
     ///
     /// # Panics
     /// For TLS, when the process has installed no rustls crypto provider.
-    pub(crate) fn new(url: Url, connect_timeout: Duration) -> std::io::Result<Self> {
+    pub(crate) fn new(url: Url, connect_timeout: Duration) -> io::Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         let connector = if url.scheme() == "https" {
@@ -93,12 +101,13 @@ impl Connections {
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Vec<u8>>,
     ) -> Result<Response<AnswerBody>, CallError> {
+        let request = written(&request);
         while let Some(link) = self.take_idle() {
-            match link.send(request).await {
+            match link.send(request.clone()).await {
                 Ok(answer) => return Ok(self.answered(answer)),
-                Err(SendError::Unsent(unsent)) => request = *unsent,
+                Err(SendError::Unsent(_)) => {}
                 Err(SendError::Broken(error)) => return Err(CallError::Broken(error)),
             }
         }
@@ -108,17 +117,14 @@ impl Connections {
         };
         match link.send(request).await {
             Ok(answer) => Ok(self.answered(answer)),
-            Err(SendError::Unsent(_)) => {
-                let closed = "the server closes new connections".into();
-                Err(CallError::Connect(closed))
-            }
+            Err(SendError::Unsent(error)) => Err(CallError::Connect(error.into())),
             Err(SendError::Broken(error)) => Err(CallError::Broken(error)),
         }
     }
 
     async fn connect(&self) -> Result<Link, BoxError> {
         let address = self.url.as_str().parse()?;
-        let socket: Socket = match self.connector.clone() {
+        let socket = match self.connector.clone() {
             Connector::Plain(mut connector) => {
                 poll_fn(|cx| connector.poll_ready(cx)).await?;
                 MaybeHttpsStream::Http(connector.call(address).await?)
@@ -128,8 +134,7 @@ impl Connections {
                 connector.call(address).await?
             }
         };
-        let (sender, driver) = http1::handshake(socket).await?;
-        Ok(Link { sender, driver })
+        Ok(Link { socket: TokioIo::new(socket), read: BytesMut::new() })
     }
 
     /// The connection that was used last and is still open.
@@ -137,100 +142,158 @@ impl Connections {
         let mut idle = self.idle.lock().expect("no holder panics");
         idle.retain(|(_, since)| since.elapsed() < IDLE);
         while let Some((mut link, _)) = idle.pop() {
-            // Reads what came meanwhile: the end of the connection, or nothing.
-            let mut cx = Context::from_waker(Waker::noop());
-            if Pin::new(&mut link.driver).poll(&mut cx).is_pending() && link.sender.is_ready() {
+            // What came meanwhile is the end of the connection, or what nobody asked for.
+            if link.poll_read(&mut Context::from_waker(Waker::noop())).is_pending() {
                 return Some(link);
             }
         }
         None
     }
 
-    fn answered(
-        self: &Arc<Self>,
-        (response, link): (Response<Incoming>, Option<Link>),
-    ) -> Response<AnswerBody> {
-        response.map(|body| AnswerBody { body, link, home: Arc::clone(self) })
+    fn answered(self: &Arc<Self>, (head, link): (AnswerHead, Link)) -> Response<AnswerBody> {
+        let AnswerHead { status, headers, framing, keeps_alive } = head;
+        let body = AnswerBody { link: Some(link), framing, keeps_alive, home: Arc::clone(self) };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
     }
 }
 
 impl Link {
-    /// The answer, and the connection unless it is over with it.
-    async fn send(
-        mut self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<(Response<Incoming>, Option<Self>), SendError> {
-        let mut is_over = false;
-        let answer = {
-            let mut answer = pin!(self.sender.try_send_request(request));
-            poll_fn(|cx| {
-                // What is wrong with the connection, the answer tells.
-                is_over = is_over || Pin::new(&mut self.driver).poll(cx).is_ready();
-                answer.as_mut().poll(cx)
-            })
-            .await
-        };
+    /// The head of the answer, and the connection to read its body from.
+    async fn send(mut self, request: Bytes) -> Result<(AnswerHead, Self), SendError> {
+        let mut unsent = request.clone();
+        let mut failed = None;
+        let answer = poll_fn(|cx| {
+            // A server may answer, and close, before it has read everything.
+            if failed.is_none()
+                && let Poll::Ready(Err(error)) = self.poll_write(&mut unsent, cx)
+            {
+                failed = Some(error);
+            }
+            self.poll_head(cx)
+        })
+        .await;
         match answer {
-            Ok(response) => Ok((response, (!is_over).then_some(self))),
-            Err(mut error) => Err(match error.take_message() {
-                Some(request) => SendError::Unsent(Box::new(request)),
-                None => SendError::Broken(error.into_error()),
-            }),
+            Ok(head) => {
+                let keeps_alive = head.keeps_alive && unsent.is_empty();
+                Ok((AnswerHead { keeps_alive, ..head }, self))
+            }
+            Err(error) => {
+                let error = failed.unwrap_or(error);
+                let nothing_left = unsent.len() == request.len();
+                Err(if nothing_left { SendError::Unsent(error) } else { SendError::Broken(error) })
+            }
         }
+    }
+
+    fn poll_write(&mut self, unsent: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut socket = Pin::new(&mut self.socket);
+        while !unsent.is_empty() {
+            let sent_bytes = ready!(socket.as_mut().poll_write(cx, unsent))?;
+            if sent_bytes == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            unsent.advance(sent_bytes);
+        }
+        socket.poll_flush(cx)
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<AnswerHead>> {
+        loop {
+            if let Some(head) = AnswerHead::take(&mut self.read).map_err(not_http)? {
+                return Poll::Ready(Ok(head));
+            }
+            if ready!(self.poll_read(cx))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// Reads what is there; 0 at the end of the connection.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
+            // Where everything before was taken and dropped, the same room is used again.
+            self.read.reserve(READ_BYTES);
+        }
+        poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read)
     }
 }
 
 /// The body of an answer. Read to its end, it gives the connection back; dropped before, it closes it.
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
-    body: Incoming,
+    /// There until the body is over.
     link: Option<Link>,
+    framing: BodyFraming,
+    keeps_alive: bool,
     home: Arc<Connections>,
 }
 
 impl AnswerBody {
     /// The next bytes; `None` at the end.
-    pub(crate) fn poll_bytes(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
-        loop {
-            let mut frame = Pin::new(&mut self.body).poll_frame(cx);
-            if frame.is_pending()
-                && let Some(link) = &mut self.link
-            {
-                if Pin::new(&mut link.driver).poll(cx).is_ready() {
-                    // What it read before its end is in the body.
-                    self.link = None;
-                }
-                frame = Pin::new(&mut self.body).poll_frame(cx);
-            }
-            match ready!(frame) {
-                None => {
-                    self.give_back(cx);
+    pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        let Some(link) = &mut self.link else { return Poll::Ready(None) };
+        let error = loop {
+            match self.framing.take(&mut link.read) {
+                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                Ok(None) if self.framing.is_over() => {
+                    self.give_back();
                     return Poll::Ready(None);
                 }
-                Some(Ok(frame)) => {
-                    if let Ok(bytes) = frame.into_data() {
-                        return Poll::Ready(Some(Ok(bytes)));
-                    }
-                    // Trailers mean nothing in this protocol.
-                }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Ok(None) => {}
+                Err(error) => break not_http(error),
             }
-        }
+            match ready!(link.poll_read(cx)) {
+                Ok(0) if self.framing.is_whole_at_end() => {
+                    self.link = None;
+                    return Poll::Ready(None);
+                }
+                Ok(0) => break io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        };
+        self.link = None;
+        Poll::Ready(Some(Err(error)))
     }
 
     /// The next bytes, for callers that await.
-    pub(crate) async fn bytes(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    pub(crate) async fn bytes(&mut self) -> Option<io::Result<Bytes>> {
         poll_fn(|cx| self.poll_bytes(cx)).await
     }
 
-    fn give_back(&mut self, cx: &mut Context<'_>) {
-        let Some(mut link) = self.link.take() else { return };
-        if Pin::new(&mut link.driver).poll(cx).is_pending() && link.sender.is_ready() {
+    fn give_back(&mut self) {
+        // More than was asked for means that the next answer would be another's.
+        let link = self.link.take().filter(|link| self.keeps_alive && link.read.is_empty());
+        if let Some(link) = link {
             let mut idle = self.home.idle.lock().expect("no holder panics");
             idle.push((link, Instant::now()));
         }
     }
+}
+
+/// A request as it goes over the wire.
+fn written(request: &Request<Vec<u8>>) -> Bytes {
+    let body = request.body();
+    let mut bytes = Vec::with_capacity(1024 + body.len());
+    bytes.extend_from_slice(request.method().as_str().as_bytes());
+    bytes.extend_from_slice(format!(" {} HTTP/1.1\r\n", request.uri()).as_bytes());
+    for (name, value) in request.headers() {
+        bytes.extend_from_slice(name.as_str().as_bytes());
+        bytes.extend_from_slice(b": ");
+        bytes.extend_from_slice(value.as_bytes());
+        bytes.extend_from_slice(b"\r\n");
+    }
+    if request.method() != Method::GET {
+        bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
+    bytes.into()
+}
+
+fn not_http(error: NotHttp) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }

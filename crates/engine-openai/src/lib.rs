@@ -8,8 +8,11 @@
 //! is the protocol's only way to abort, and the engine does not confirm it.
 
 mod adapter;
+mod answer_head;
 mod api_key;
+mod body_framing;
 mod chunk;
+mod chunk_pattern;
 mod config;
 mod connections;
 mod embedding;

@@ -1,13 +1,12 @@
 use std::{
     collections::HashMap,
     future::poll_fn,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, ready},
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
 };
 
 use adapter_host::{AdapterError, AttemptId};
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 
 use crate::connections::AnswerBody;
 
@@ -29,9 +28,13 @@ pub(crate) struct OpenAttempt {
 /// Shared by the stream that reads and by whoever aborts. The lock is held for single polls only, and
 /// nobody waits for it but an abort that meets one.
 #[derive(Debug)]
-struct Connection {
-    state: Mutex<State>,
-    reader: AtomicWaker,
+struct Connection(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// Whoever reads, while there is nothing to read.
+    reader: Option<Waker>,
 }
 
 #[derive(Debug)]
@@ -44,8 +47,8 @@ enum State {
 
 impl OpenAttempts {
     pub(crate) fn open(self: &Arc<Self>, id: AttemptId) -> OpenAttempt {
-        let connection =
-            Arc::new(Connection { state: Mutex::new(State::Sent), reader: AtomicWaker::new() });
+        let inner = Inner { state: State::Sent, reader: None };
+        let connection = Arc::new(Connection(Mutex::new(inner)));
         self.by_id.lock().expect("no holder panics").insert(id, Arc::clone(&connection));
         OpenAttempt { id, connection, among: Arc::clone(self) }
     }
@@ -54,12 +57,29 @@ impl OpenAttempts {
     pub(crate) fn abort(&self, id: AttemptId) {
         let connection = self.by_id.lock().expect("no holder panics").get(&id).map(Arc::clone);
         if let Some(connection) = connection {
-            let former = std::mem::replace(
-                &mut *connection.state.lock().expect("no holder panics"),
-                State::Aborted,
-            );
+            let (former, reader) = {
+                let mut inner = connection.lock();
+                (std::mem::replace(&mut inner.state, State::Aborted), inner.reader.take())
+            };
             drop(former); // with the body, the connection
-            connection.reader.wake();
+            if let Some(reader) = reader {
+                reader.wake();
+            }
+        }
+    }
+}
+
+impl Connection {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no holder panics")
+    }
+}
+
+impl Inner {
+    fn wait(&mut self, cx: &Context<'_>) {
+        match &mut self.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
         }
     }
 }
@@ -68,10 +88,13 @@ impl OpenAttempt {
     /// Resolves when the attempt is aborted.
     pub(crate) async fn aborted(&self) {
         poll_fn(|cx| {
-            self.connection.reader.register(cx.waker());
-            match *self.connection.state.lock().expect("no holder panics") {
+            let mut inner = self.connection.lock();
+            match inner.state {
                 State::Aborted => Poll::Ready(()),
-                State::Sent | State::Open(_) => Poll::Pending,
+                State::Sent | State::Open(_) => {
+                    inner.wait(cx);
+                    Poll::Pending
+                }
             }
         })
         .await;
@@ -79,11 +102,11 @@ impl OpenAttempt {
 
     /// Hands over the body of the response, unless the attempt was aborted before it came.
     pub(crate) fn receive(&self, body: AnswerBody) -> Result<(), AdapterError> {
-        let mut state = self.connection.state.lock().expect("no holder panics");
-        if matches!(*state, State::Aborted) {
+        let mut inner = self.connection.lock();
+        if matches!(inner.state, State::Aborted) {
             return Err(AdapterError::Aborted);
         }
-        *state = State::Open(Box::new(body));
+        inner.state = State::Open(Box::new(body));
         Ok(())
     }
 
@@ -92,13 +115,18 @@ impl OpenAttempt {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, AdapterError>> {
-        self.connection.reader.register(cx.waker());
-        let mut state = self.connection.state.lock().expect("no holder panics");
-        let State::Open(body) = &mut *state else { return Poll::Ready(Err(AdapterError::Aborted)) };
-        match ready!(body.poll_bytes(cx)) {
-            None => Poll::Ready(Ok(None)),
-            Some(Ok(bytes)) => Poll::Ready(Ok(Some(bytes))),
-            Some(Err(error)) => {
+        let mut inner = self.connection.lock();
+        let State::Open(body) = &mut inner.state else {
+            return Poll::Ready(Err(AdapterError::Aborted));
+        };
+        match body.poll_bytes(cx) {
+            Poll::Pending => {
+                inner.wait(cx);
+                Poll::Pending
+            }
+            Poll::Ready(None) => Poll::Ready(Ok(None)),
+            Poll::Ready(Some(Ok(bytes))) => Poll::Ready(Ok(Some(bytes))),
+            Poll::Ready(Some(Err(error))) => {
                 tracing::debug!(attempt = %self.id, error = &error as &dyn std::error::Error, "connection lost");
                 let reason = "the connection broke off".to_owned();
                 Poll::Ready(Err(AdapterError::Lost { reason }))

@@ -1,5 +1,5 @@
 use adapter_host::{AdapterError, EngineText};
-use hyper::{
+use http::{
     StatusCode,
     header::{HeaderMap, RETRY_AFTER},
 };

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::{
     chunk::{CallDelta, Choice, Chunk, Usage, finish_reason},
+    chunk_pattern::ChunkPattern,
     logprobs,
     open_attempts::OpenAttempt,
     refusal::ErrorText,
@@ -43,6 +44,8 @@ pub(crate) struct OpenAiStream {
     attempt: Option<OpenAttempt>,
     parser: sse::Parser,
     ready: VecDeque<EngineEvent>,
+    /// Of the last chunk that was nothing but text.
+    pattern: Option<ChunkPattern>,
     /// Of each answer, once it has ended.
     finish_reasons: Vec<Option<FinishReason>>,
     usage: Option<Usage>,
@@ -55,6 +58,7 @@ impl OpenAiStream {
             attempt: Some(attempt),
             parser: sse::Parser::new(EVENT_BYTES_MAX),
             ready: VecDeque::with_capacity(2),
+            pattern: None,
             finish_reasons: vec![None; expected.choices.into()],
             usage: None,
         }
@@ -78,7 +82,7 @@ impl OpenAiStream {
                 let Some(bytes) = ready!(attempt.poll_bytes(cx))? else {
                     return Poll::Ready(Ok(None));
                 };
-                self.parser.push(&bytes);
+                self.parser.push(bytes);
             }
         }
         Poll::Ready(Ok(self.ready.pop_front()))
@@ -86,6 +90,18 @@ impl OpenAiStream {
 
     fn read_chunk(&mut self, event: &sse::Event) -> Result<(), AdapterError> {
         let data = &event.data;
+        if event.event.is_none()
+            && let Some(pattern) = &self.pattern
+            && let Some(text) = pattern.text_of(data)
+        {
+            let (choice, channel) = (pattern.choice, pattern.channel);
+            if !text.is_empty() {
+                let tokens = self.expected.chunk_is_token.then_some(1);
+                let output = Output { choice, channel, ..Output::text(None, tokens, text) };
+                self.ready.push_back(EngineEvent::Output(output));
+            }
+            return Ok(());
+        }
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| {
             // The error tells line and column, and no text of the engine.
             tracing::warn!(event = "engine_unreadable", attempt_id = %self.expected.attempt, category = ?error.classify(), column = error.column(), "unreadable chunk");
@@ -98,10 +114,40 @@ impl OpenAiStream {
             return Err(lost("it sent an error in the middle of the answer"));
         }
         self.usage = chunk.usage.or(self.usage);
+        if let Some(pattern) = self.pattern_of(&chunk, event) {
+            self.pattern = Some(pattern);
+        }
         for choice in chunk.choices {
             self.read_choice(choice, data)?;
         }
         Ok(())
+    }
+
+    /// The pattern of a chunk that is a piece of text and nothing else.
+    fn pattern_of(&self, chunk: &Chunk<'_>, event: &sse::Event) -> Option<ChunkPattern> {
+        let [choice] = &chunk.choices[..] else { return None };
+        let index = u16::try_from(choice.index).ok().filter(|it| *it < self.expected.choices)?;
+        let has_logprobs = self.expected.wants_logprobs && choice.logprobs.is_some();
+        if event.event.is_some()
+            || chunk.usage.is_some()
+            || choice.finish_reason.is_some()
+            || has_logprobs
+        {
+            return None;
+        }
+        let (channel, text) = match (&choice.delta, &choice.text) {
+            (None, Some(text)) => (Channel::Content, text),
+            (Some(delta), None) if delta.tool_calls.is_none() => {
+                match (&delta.content, &delta.reasoning_content) {
+                    (Some(text), None) => (Channel::Content, text),
+                    (None, Some(text)) => (Channel::Reasoning, text),
+                    _ => return None,
+                }
+            }
+            _ => return None,
+        };
+        let Cow::Borrowed(text) = text.0 else { return None };
+        ChunkPattern::of(&event.data, text, index, channel)
     }
 
     fn read_choice(&mut self, choice: Choice<'_>, data: &Bytes) -> Result<(), AdapterError> {

@@ -3,7 +3,7 @@ use serde::Serialize;
 
 use crate::{
     AnswerForm, Completion, EventProblem, Progress,
-    event::{Channel, RawToken, Usage, finish_reasons},
+    event::{Channel, RawToken, Usage, finish_reasons, plain_text},
     facade_error,
     text_logprobs::TextLogprobs,
 };
@@ -26,6 +26,24 @@ struct ChoiceState {
     has_role: bool,
     /// Characters of the tokens whose log probabilities were given.
     text_offset: u64,
+}
+
+/// What is shown of a token.
+#[derive(Clone, Copy)]
+struct Shown<'a> {
+    /// A JSON string.
+    text: &'a [u8],
+    choice: u16,
+    channel: Channel,
+    delta: Option<&'a ToolDelta>,
+    /// In the words of the route.
+    logprobs: Option<&'a [u8]>,
+}
+
+impl<'a> Shown<'a> {
+    fn plain(text: &'a [u8]) -> Self {
+        Self { text, choice: 0, channel: Channel::Content, delta: None, logprobs: None }
+    }
 }
 
 impl ChunkWriter {
@@ -58,12 +76,18 @@ impl ChunkWriter {
     ) -> Result<Progress, EventProblem> {
         match kind {
             EventKind::Started => self.write_role(0, out),
-            EventKind::Token => {
-                let token: RawToken<'_> =
-                    serde_json::from_slice(data).map_err(EventProblem::of("token"))?;
-                self.write_role(token.choice, out);
-                self.write_token(&token, out)?;
-            }
+            EventKind::Token => match plain_text(data) {
+                Some(text) => {
+                    self.write_role(0, out);
+                    self.write_text(&Shown::plain(text), out);
+                }
+                None => {
+                    let token: RawToken<'_> =
+                        serde_json::from_slice(data).map_err(EventProblem::of("token"))?;
+                    self.write_role(token.choice, out);
+                    self.write_token(&token, out)?;
+                }
+            },
             EventKind::Metrics => {}
             EventKind::End => {
                 let end: EndEvent =
@@ -100,20 +124,32 @@ impl ChunkWriter {
     }
 
     fn write_token(&mut self, token: &RawToken<'_>, out: &mut Vec<u8>) -> Result<(), EventProblem> {
-        let text = token.t.get().as_bytes();
         let logprobs = self.logprobs(token)?;
-        if text == b"\"\"" && token.delta.is_none() && logprobs.is_none() {
-            return Ok(());
+        let shown = Shown {
+            choice: token.choice,
+            channel: token.channel,
+            delta: token.delta.as_ref(),
+            logprobs: logprobs.as_deref(),
+            ..Shown::plain(token.t.get().as_bytes())
+        };
+        self.write_text(&shown, out);
+        Ok(())
+    }
+
+    fn write_text(&self, token: &Shown<'_>, out: &mut Vec<u8>) {
+        let Shown { text, choice, channel, delta, logprobs } = *token;
+        if text == b"\"\"" && delta.is_none() && logprobs.is_none() {
+            return;
         }
-        let logprobs = logprobs.as_deref().unwrap_or(b"null");
+        let logprobs = logprobs.unwrap_or(b"null");
         if self.form == AnswerForm::Text {
             // This route has one channel.
-            if token.channel == Channel::Content {
-                self.write_choice(token.choice, out, logprobs, |out| out.extend_from_slice(text));
+            if channel == Channel::Content {
+                self.write_choice(choice, out, logprobs, |out| out.extend_from_slice(text));
             }
-            return Ok(());
+            return;
         }
-        self.write_choice(token.choice, out, logprobs, |out| match (&token.delta, token.channel) {
+        self.write_choice(choice, out, logprobs, |out| match (delta, channel) {
             (Some(delta), _) => write_tool_delta(out, delta, text),
             (None, Channel::Reasoning) => {
                 out.extend_from_slice(b"{\"reasoning_content\":");
@@ -126,7 +162,6 @@ impl ChunkWriter {
                 out.push(b'}');
             }
         });
-        Ok(())
     }
 
     /// The log probabilities of a token in the words of the route.

@@ -74,6 +74,24 @@ pub(crate) struct RawToken<'a> {
     pub(crate) logprobs: Option<&'a RawValue>,
 }
 
+/// The text, as the JSON that it is, of a `token` event of the first choice's content with nothing beside its
+/// count and no escape in it, as nearly all are. `None` of all other data, which is then read as JSON.
+pub(crate) fn plain_text(data: &[u8]) -> Option<&[u8]> {
+    let behind_index = without_digits(data.strip_prefix(b"{\"i\":")?)?;
+    let text = behind_index.strip_prefix(b",\"t\":")?;
+    let inner = text.strip_prefix(b"\"")?;
+    let inner_bytes = inner.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+    std::str::from_utf8(&inner[..inner_bytes]).ok()?;
+    let count = inner[inner_bytes..].strip_prefix(b"\",\"n\":")?;
+    let end = count.strip_prefix(b"null").or_else(|| without_digits(count))?;
+    (end == b"}").then(|| &text[..inner_bytes + 2])
+}
+
+fn without_digits(bytes: &[u8]) -> Option<&[u8]> {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (digits > 0).then(|| &bytes[digits..])
+}
+
 /// A `token` event whose text is wanted; borrowed where nothing in it is escaped.
 #[derive(Deserialize)]
 pub(crate) struct TextToken<'a> {

@@ -1,4 +1,11 @@
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use adapter_host::{AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output};
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
@@ -7,7 +14,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Frame, FrameKind, Options, Outcome, Record, Streamed,
+    EventStoreError, Frame, FrameKind, Options, Outcome, Record, Region, Streamed,
     answers::Answers,
     assembler::Piece,
     attempt::Method,
@@ -47,6 +54,8 @@ pub(crate) struct Relay<'a> {
     answers: Answers,
     attempt_number: u32,
     next_event: u64,
+    /// The highest id that may be shown.
+    ids_reserved: u64,
     accepted_tokens: Option<u64>,
     first_output_boot_ms: Option<u64>,
     /// Where the run began, and what attempts before it took of its time.
@@ -65,19 +74,31 @@ pub(crate) struct Relay<'a> {
     events: Vec<u8>,
     event_count: u32,
     pieces: Vec<Piece>,
-    batch: Vec<EngineEvent>,
+    batch: VecDeque<EngineEvent>,
     /// Tokens that wait for others to share an event with, and until when. Always empty where
     /// `coalesce_ms` is 0.
     gathered: Option<Piece>,
     shown_at: Option<Instant>,
 }
 
-/// What woke the relay.
+/// What the relay cannot do on the spot.
 enum Woken {
-    /// Engine events are in the batch; the error or end that followed them, if any.
-    Engine(Option<Result<(), AdapterError>>),
+    /// The batch was taken in, up to something that has to wait; the error or end that followed the batch, if
+    /// any.
+    Engine(Taken, Option<Result<(), AdapterError>>),
     Stop,
     Watchdog,
+}
+
+/// Up to where a batch was taken in.
+enum Taken {
+    Whole,
+    /// Up to the first sign of replayed ids, which is to be noted before what follows it.
+    Replayed,
+    /// Up to the end of the answer: the reason of each choice, and the engine's own end.
+    Ended(Vec<&'static str>, Option<Finish>),
+    /// Up to where the engine did not say again what it had said.
+    Differs,
 }
 
 impl<'a> Relay<'a> {
@@ -90,9 +111,10 @@ impl<'a> Relay<'a> {
         pool_id: &'a str,
         stop: CancellationToken,
     ) -> Self {
-        let (attempts, ran_before_ms) = {
+        let (attempts, ran_before_ms, ids_reserved) = {
             let changing = live.changing();
-            (changing.progress.attempts.len(), changing.progress.ran_ms())
+            let progress = &changing.progress;
+            (progress.attempts.len(), progress.ran_ms(), progress.ids_reserved)
         };
         let now_ms = shared.clock.boot_ms();
         Self {
@@ -107,6 +129,7 @@ impl<'a> Relay<'a> {
             stream,
             attempt_number: u32::try_from(attempts).unwrap_or(u32::MAX),
             next_event: live.log.last_event() + 1,
+            ids_reserved,
             first_output_boot_ms: None,
             began_boot_ms: now_ms,
             ran_before_ms,
@@ -123,7 +146,7 @@ impl<'a> Relay<'a> {
             events: Vec::new(),
             event_count: 0,
             pieces: Vec::new(),
-            batch: Vec::new(),
+            batch: VecDeque::new(),
             gathered: None,
             shown_at: None,
             shared,
@@ -147,8 +170,9 @@ impl<'a> Relay<'a> {
         let mut stop = std::pin::pin!(stop.cancelled());
         let mut watchdog = std::pin::pin!(tokio::time::sleep(self.until_watchdog()));
         loop {
-            let woken = self.wait(stop.as_mut(), watchdog.as_mut()).await;
-            let followed_by = match woken {
+            let waited = self.shown_at;
+            let woken = poll_fn(|cx| self.poll_work(stop.as_mut(), watchdog.as_mut(), cx)).await;
+            let (taken, followed_by) = match woken {
                 Woken::Stop => {
                     // What was gathered was accepted, and is shown like everything that was.
                     return if self.flush(FrameKind::Output).await {
@@ -168,11 +192,9 @@ impl<'a> Relay<'a> {
                     watchdog.as_mut().reset(next);
                     continue;
                 }
-                Woken::Engine(followed_by) => followed_by,
+                Woken::Engine(taken, followed_by) => (taken, followed_by),
             };
-            self.last_progress_boot_ms = self.shared.clock.boot_ms();
-            let waited = self.shown_at;
-            if let Some(verdict) = self.take_batch().await {
+            if let Some(verdict) = self.write_taken(taken).await {
                 return verdict;
             }
             if self.shown_at != waited {
@@ -193,42 +215,54 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Waits for engine events and takes all that are ready.
-    async fn wait(
+    /// Takes in and shows what the engine says, for as long as nothing of it has to wait.
+    fn poll_work(
         &mut self,
         mut stop: Pin<&mut impl Future<Output = ()>>,
-        mut watchdog: Pin<&mut Sleep>,
-    ) -> Woken {
-        let (stream, batch) = (&mut self.stream, &mut self.batch);
-        poll_fn(|cx| {
+        watchdog: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Woken> {
+        loop {
             if stop.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Woken::Stop);
             }
-            while batch.len() < BATCH_MAX {
-                match stream.as_mut().poll_next(cx) {
-                    Poll::Ready(Some(Ok(event))) => batch.push(event),
-                    Poll::Ready(Some(Err(error))) => {
-                        return Poll::Ready(Woken::Engine(Some(Err(error))));
-                    }
-                    Poll::Ready(None) => return Poll::Ready(Woken::Engine(Some(Ok(())))),
-                    Poll::Pending if batch.is_empty() => break,
-                    Poll::Pending => return Poll::Ready(Woken::Engine(None)),
+            let followed_by = self.poll_batch(cx);
+            if self.batch.is_empty() && followed_by.is_pending() {
+                return watchdog.poll(cx).map(|()| Woken::Watchdog);
+            }
+            self.last_progress_boot_ms = self.shared.clock.boot_ms();
+            match (self.take_batch(), followed_by) {
+                (Taken::Whole, Poll::Pending) if self.flush_at_once() => {
+                    // Nothing waits in between, so there is nothing new to be asked.
+                    return watchdog.poll(cx).map(|()| Woken::Watchdog);
                 }
+                (Taken::Whole, Poll::Ready(None)) if self.flush_at_once() => {}
+                (taken, Poll::Ready(followed_by)) => {
+                    return Poll::Ready(Woken::Engine(taken, followed_by));
+                }
+                (taken, Poll::Pending) => return Poll::Ready(Woken::Engine(taken, None)),
             }
-            if !batch.is_empty() {
-                return Poll::Ready(Woken::Engine(None));
-            }
-            watchdog.as_mut().poll(cx).map(|()| Woken::Watchdog)
-        })
-        .await
+        }
     }
 
-    /// Takes the batch into the log; gives the verdict where it ends the attempt.
-    async fn take_batch(&mut self) -> Option<Verdict> {
-        let mut batch = std::mem::take(&mut self.batch);
-        let mut ended = None;
+    /// Fills the batch: pending where the engine said no more, ready where more may be there, or where the
+    /// stream ended.
+    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), AdapterError>>> {
+        while self.batch.len() < BATCH_MAX {
+            match std::task::ready!(self.stream.as_mut().poll_next(cx)) {
+                Some(Ok(event)) => self.batch.push_back(event),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(Some(Ok(()))),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Takes the batch in, up to what cannot go on at once.
+    fn take_batch(&mut self) -> Taken {
         let mut outputs = 0;
-        for event in batch.drain(..) {
+        let taken = loop {
+            let Some(event) = self.batch.pop_front() else { break Taken::Whole };
             match event {
                 EngineEvent::Started { run_settings } => self.note_settings(run_settings),
                 EngineEvent::PromptProgress { .. } => {}
@@ -236,9 +270,7 @@ impl<'a> Relay<'a> {
                     if !self.has_noted_replay {
                         self.has_noted_replay = true;
                         self.live.changing().progress.poison.daemon_ends = 0;
-                        if !self.flush(FrameKind::Replayed).await {
-                            return Some(self.stopped_unwritten());
-                        }
+                        break Taken::Replayed;
                     }
                 }
                 EngineEvent::Output(output) => {
@@ -246,14 +278,13 @@ impl<'a> Relay<'a> {
                         None => Some(output),
                         Some(comparison) => match comparison.check(output) {
                             Ok(output) => output,
-                            Err(_differs) => return Some(self.mismatch()),
+                            Err(_differs) => break Taken::Differs,
                         },
                     };
                     let Some(output) = output else { continue };
                     outputs += 1;
                     if let Some(reasons) = self.take_output(&output) {
-                        ended = Some((reasons, None));
-                        break;
+                        break Taken::Ended(reasons, None);
                     }
                 }
                 EngineEvent::Result(json) => {
@@ -262,26 +293,44 @@ impl<'a> Relay<'a> {
                 }
                 EngineEvent::Finished(finish) => {
                     if self.comparison.as_ref().is_some_and(|comparison| !comparison.is_done()) {
-                        return Some(self.mismatch());
+                        break Taken::Differs;
                     }
                     generation::write_finished(&mut self.generation, &finish);
                     self.answers.finish(&mut self.pieces);
                     self.write_pieces();
-                    ended = Some((self.answers.finish_reasons(Some(&finish)), Some(finish)));
-                    break;
+                    break Taken::Ended(self.answers.finish_reasons(Some(&finish)), Some(finish));
                 }
             }
-        }
-        self.batch = batch;
-        self.batch.clear();
+        };
         self.count_outputs(outputs);
-        if ended.is_none() && self.gathered.is_some() && !self.is_due() {
-            return None;
-        }
+        taken
+    }
+
+    /// Writes and shows what was taken in, and the rest of the batch; gives the verdict where that ends the
+    /// attempt.
+    async fn write_taken(&mut self, mut taken: Taken) -> Option<Verdict> {
+        let (reasons, finish) = loop {
+            match taken {
+                Taken::Differs => return Some(self.mismatch()),
+                Taken::Replayed => {
+                    if !self.flush(FrameKind::Replayed).await {
+                        return Some(self.stopped_unwritten());
+                    }
+                    taken = self.take_batch();
+                }
+                Taken::Whole => {
+                    let is_waiting = self.gathered.is_some() && !self.is_due();
+                    if !is_waiting && !self.flush(FrameKind::Output).await {
+                        return Some(self.stopped_unwritten());
+                    }
+                    return None;
+                }
+                Taken::Ended(reasons, finish) => break (reasons, finish),
+            }
+        };
         if !self.flush(FrameKind::Output).await {
             return Some(self.stopped_unwritten());
         }
-        let (reasons, finish) = ended?;
         if self.answers.tokens_shown().is_none() {
             // The events could not tell; the engine does in the end.
             let told = finish.as_ref().and_then(|finish| finish.output_tokens);
@@ -407,26 +456,30 @@ impl<'a> Relay<'a> {
         }
     }
 
+    /// As [`Self::flush`], where it takes no waiting. False where it does, and nothing was written then.
+    fn flush_at_once(&mut self) -> bool {
+        if self.has_nothing_to_write() && self.gathered.is_none() {
+            return true;
+        }
+        if self.waits_to_show() || self.next_event > self.ids_reserved {
+            return false;
+        }
+        let Ok(region) = self.append(FrameKind::Output) else { return false };
+        self.show(region);
+        true
+    }
+
     /// Appends what has gathered, then shows it. False where the task was stopped while the device was
     /// full: nothing of it is shown then.
     async fn flush(&mut self, kind: FrameKind) -> bool {
         self.write_gathered();
         self.shown_at = None;
-        if self.generation.is_empty() && self.event_count == 0 && kind == FrameKind::Output {
+        if self.has_nothing_to_write() && kind == FrameKind::Output {
             return true;
         }
         let mut has_waited = self.reserve_ids().await;
-        let frame = Frame {
-            task: self.live.id,
-            kind,
-            attempt: self.attempt_number,
-            first_event: self.next_event - u64::from(self.event_count),
-            event_count: self.event_count,
-            generation: &self.generation,
-            events: &self.events,
-        };
         let region = loop {
-            match self.shared.events.append(&frame) {
+            match self.append(kind) {
                 Ok(region) => break region,
                 Err(error) => {
                     has_waited = true;
@@ -437,14 +490,40 @@ impl<'a> Relay<'a> {
                 }
             }
         };
-        let options = &self.options;
-        if (options.sync_before_show || options.coalesce_ms > 0) && self.event_count > 0 {
+        if self.waits_to_show() && self.event_count > 0 {
             self.shared.sync_events().await;
         }
         if has_waited {
             // That was not the engine's silence.
             self.last_progress_boot_ms = self.shared.clock.boot_ms();
         }
+        self.show(region);
+        true
+    }
+
+    fn has_nothing_to_write(&self) -> bool {
+        self.generation.is_empty() && self.event_count == 0
+    }
+
+    /// Whether events are shown only once they survive power loss. Tokens that are gathered waited anyway.
+    fn waits_to_show(&self) -> bool {
+        self.options.sync_before_show || self.options.coalesce_ms > 0
+    }
+
+    fn append(&self, kind: FrameKind) -> Result<Region, EventStoreError> {
+        self.shared.events.append(&Frame {
+            task: self.live.id,
+            kind,
+            attempt: self.attempt_number,
+            first_event: self.next_event - u64::from(self.event_count),
+            event_count: self.event_count,
+            generation: &self.generation,
+            events: &self.events,
+        })
+    }
+
+    /// Shows what was appended.
+    fn show(&mut self, region: Region) {
         self.live.log.publish(region, Bytes::copy_from_slice(&self.events));
         self.streamed.tokens += std::mem::take(&mut self.unshown_tokens);
         if let Some(attempt) = self.live.changing().progress.attempts.last_mut() {
@@ -453,17 +532,17 @@ impl<'a> Relay<'a> {
         self.generation.clear();
         self.events.clear();
         self.event_count = 0;
-        true
     }
 
     /// Reserves more ids before the last reserved one is shown. Whether there was a need.
     async fn reserve_ids(&mut self) -> bool {
+        if self.next_event <= self.ids_reserved {
+            return false;
+        }
+        self.ids_reserved = self.next_event + ID_BLOCK;
         let progress = {
             let mut changing = self.live.changing();
-            if self.next_event <= changing.progress.ids_reserved {
-                return false;
-            }
-            changing.progress.ids_reserved = self.next_event + ID_BLOCK;
+            changing.progress.ids_reserved = self.ids_reserved;
             changing.progress.clone()
         };
         let progress = Box::new(progress);

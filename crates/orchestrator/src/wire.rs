@@ -1,5 +1,3 @@
-use std::io::Write as _;
-
 use adapter_host::{Channel, ToolCallPart};
 use api_types::{EventKind, ToolDelta};
 use bytes::Bytes;
@@ -14,22 +12,22 @@ pub(crate) fn write_event(out: &mut Vec<u8>, id: u64, name: &str, data: &[u8]) {
 
 /// Adds a `token` event, written by hand because it is the token path.
 pub(crate) fn write_token(out: &mut Vec<u8>, id: u64, piece: &Piece) {
-    write_infallible(
-        out,
-        format_args!("id: {id}\nevent: token\ndata: {{\"i\":{},\"t\":", piece.index),
-    );
-    serde_json::to_writer(&mut *out, &piece.text).expect("a string is JSON and memory takes it");
-    match piece.tokens {
-        Some(tokens) => write_infallible(out, format_args!(",\"n\":{tokens}")),
-        None => out.extend_from_slice(b",\"n\":null"),
-    }
+    out.extend_from_slice(b"id: ");
+    write_json(out, &id);
+    out.extend_from_slice(b"\nevent: token\ndata: {\"i\":");
+    write_json(out, &piece.index);
+    out.extend_from_slice(b",\"t\":");
+    write_json(out, &piece.text);
+    out.extend_from_slice(b",\"n\":");
+    write_json(out, &piece.tokens);
     match piece.channel {
         Channel::Content => {}
         Channel::Reasoning => out.extend_from_slice(b",\"channel\":\"reasoning\""),
         Channel::Tool => out.extend_from_slice(b",\"channel\":\"tool\""),
     }
     if piece.choice > 0 {
-        write_infallible(out, format_args!(",\"choice\":{}", piece.choice));
+        out.extend_from_slice(b",\"choice\":");
+        write_json(out, &piece.choice);
     }
     if let Some(tool) = &piece.tool {
         write_delta(out, tool);
@@ -43,7 +41,7 @@ pub(crate) fn write_token(out: &mut Vec<u8>, id: u64, piece: &Piece) {
 fn write_delta(out: &mut Vec<u8>, tool: &ToolCallPart) {
     let delta = ToolDelta { index: tool.index, id: tool.id.clone(), name: tool.name.clone() };
     out.extend_from_slice(b",\"delta\":");
-    serde_json::to_writer(out, &delta).expect("wire types are JSON and memory takes it");
+    write_json(out, &delta);
 }
 
 /// Joins lists that are JSON already.
@@ -67,8 +65,9 @@ pub(crate) fn write_unnumbered(out: &mut Vec<u8>, kind: EventKind, data: &impl S
     sse::write_event(out, None, Some(kind.name()), &data);
 }
 
-fn write_infallible(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("memory takes it");
+/// Numbers and strings go past the machinery of formatting.
+fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("wire types are JSON and memory takes it");
 }
 
 /// The part of a run of events that begins with the `skip`-th one.

@@ -22,16 +22,17 @@ pub enum ParseError {
 ///
 /// ```
 /// let mut parser = sse::Parser::new(1024);
-/// parser.push(b"id: 7\ndata: hel");
+/// parser.push("id: 7\ndata: hel".into());
 /// assert_eq!(parser.next_event(), Ok(None));
-/// parser.push(b"lo\n\n");
+/// parser.push("lo\n\n".into());
 /// let event = parser.next_event().unwrap().unwrap();
 /// assert_eq!((event.id.as_deref(), &event.data[..]), (Some("7"), &b"hello"[..]));
 /// ```
 #[derive(Debug)]
 pub struct Parser {
     limit_bytes: usize,
-    buffer: BytesMut,
+    /// What was pushed last and is not taken yet, with an unfinished line before it.
+    buffer: Bytes,
     /// So many bytes at the start of `buffer` are known to hold no line end.
     scanned: usize,
     start: Start,
@@ -67,7 +68,7 @@ impl Parser {
     pub fn new(limit_bytes: usize) -> Self {
         Self {
             limit_bytes,
-            buffer: BytesMut::new(),
+            buffer: Bytes::new(),
             scanned: 0,
             start: Start::Mark,
             data: Data::None,
@@ -79,11 +80,19 @@ impl Parser {
     }
 
     /// Takes the next bytes of the stream; [`Self::next_event`] then gives the events that they complete.
-    /// After an error nothing is kept any more.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if self.failed.is_none() {
-            self.buffer.extend_from_slice(bytes);
+    /// They are copied only where a line began before them. After an error nothing is kept any more.
+    pub fn push(&mut self, bytes: Bytes) {
+        if self.failed.is_some() {
+            return;
         }
+        if self.buffer.is_empty() {
+            self.buffer = bytes;
+            return;
+        }
+        // Nearly always this parser alone holds the bytes, and there is room behind them.
+        let mut joined = BytesMut::from(std::mem::take(&mut self.buffer));
+        joined.extend_from_slice(&bytes);
+        self.buffer = joined.freeze();
     }
 
     /// The next complete event, or `None` until more bytes are pushed. What is incomplete at the end of a
@@ -165,7 +174,7 @@ impl Parser {
     }
 
     fn read_data(&mut self, line_bytes: usize) -> Result<(), ParseError> {
-        let mut line = self.buffer.split_to(line_bytes).freeze();
+        let mut line = self.buffer.split_to(line_bytes);
         self.skip_line_end(0);
         line.advance("data:".len().min(line.len()));
         if line.first() == Some(&b' ') {

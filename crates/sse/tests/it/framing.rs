@@ -35,7 +35,7 @@ fn comments_and_retry_are_not_events() {
     write_retry(&mut out, 1500);
     assert_eq!(out, b": queued\n: data: forged\n\nretry: 1500\n\n");
     let mut parser = Parser::new(100);
-    parser.push(&out);
+    parser.push(out.into());
     assert_eq!(parser.next_event(), Ok(None));
     assert_eq!(parser.retry_ms(), Some(1500));
 }
@@ -56,7 +56,7 @@ proptest! {
         let mut out = Vec::new();
         write_event(&mut out, id, event.as_deref(), data.as_bytes());
         let mut parser = Parser::new(1000);
-        parser.push(&out);
+        parser.push(out.into());
         let read = parser.next_event().unwrap().unwrap();
         prop_assert_eq!(read.id.as_deref().map(|id| id.parse().unwrap()), id);
         prop_assert_eq!(read.event, event);

@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use proptest::prelude::*;
 use sse::{Event, ParseError, Parser};
 
@@ -8,7 +9,7 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, Option<P
     let mut parser = Parser::new(LIMIT_BYTES);
     let mut events = Vec::new();
     for piece in pieces {
-        parser.push(piece);
+        parser.push(Bytes::copy_from_slice(piece));
         loop {
             match parser.next_event() {
                 Ok(Some(event)) => events.push(event),
@@ -115,7 +116,9 @@ fn what_is_incomplete_at_the_end_is_not_an_event() {
 #[test]
 fn only_whole_numbers_change_the_retry_time() {
     let mut parser = Parser::new(LIMIT_BYTES);
-    parser.push(b"retry: 250\nretry: 1.5\nretry\nretry: -1\nretry: 99999999999999999999999\n\n");
+    parser.push(
+        "retry: 250\nretry: 1.5\nretry\nretry: -1\nretry: 99999999999999999999999\n\n".into(),
+    );
     assert_eq!(parser.next_event(), Ok(None));
     assert_eq!(parser.retry_ms(), Some(250));
 }
@@ -130,14 +133,14 @@ fn bytes_that_are_not_utf8_stay_as_they_are_in_data() {
 #[test]
 fn a_line_over_the_limit_fails_before_it_ends_and_for_good() {
     let mut parser = Parser::new(LIMIT_BYTES);
-    parser.push(b"data: ok\n\n");
-    parser.push(&[b'x'; LIMIT_BYTES]);
+    parser.push("data: ok\n\n".into());
+    parser.push(vec![b'x'; LIMIT_BYTES].into());
     assert!(parser.next_event().unwrap().is_some());
     assert_eq!(parser.next_event(), Ok(None));
-    parser.push(b"x");
+    parser.push("x".into());
     let error = Err(ParseError::LineTooLong { limit_bytes: LIMIT_BYTES });
     assert_eq!(parser.next_event(), error);
-    parser.push(b"\n\ndata: more\n\n");
+    parser.push("\n\ndata: more\n\n".into());
     assert_eq!(parser.next_event(), error);
 }
 
