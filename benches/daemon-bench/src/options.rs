@@ -1,5 +1,7 @@
 use camino::Utf8PathBuf;
 
+use crate::tasks;
+
 /// Measures the daemon beside other servers, all on this machine and in one run, and prints a table.
 #[derive(Debug, clap::Parser)]
 #[command(name = "bench")]
@@ -31,8 +33,8 @@ pub(crate) struct Options {
     /// Rounds of what is compared; the table has the median.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100))]
     pub(crate) rounds: u64,
-    /// Tasks after which memory is held against that after a hundredth of them.
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    /// Tasks after which memory is held against that after the first 10,000.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(2 * tasks::EARLY..=10_000_000))]
     pub(crate) tasks: u64,
     /// Fail when a target is missed.
     #[arg(long)]

@@ -16,8 +16,14 @@ use crate::{
     table::{Row, Table},
 };
 
-/// Streams at once, as the target has it.
-const STREAMS: u32 = 200;
+/// Streams at once and burst of each load: what the target for processor time is told of, one by one and in
+/// bursts, and what the one for age is told of.
+const LOADS: [(&str, u32, &str); 3] = [
+    ("200 streams, 10 ms a token", 200, "1"),
+    ("200 streams, bursts of 10", 200, "10"),
+    ("100 streams, 10 ms a token", 100, "1"),
+];
+const STREAMS_MAX: u32 = 200;
 /// Tokens a second of each stream.
 const RATE: &str = "100";
 /// Longest answer, longer than any window.
@@ -53,9 +59,9 @@ struct Sink {
 
 /// Streams of paced tokens, then of the same rate in bursts of ten.
 pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> {
-    for (label, burst) in [("paced, 10 ms a token", "1"), ("bursts of 10 tokens", "10")] {
+    for (label, streams, burst) in LOADS {
         let flags = ["--stamps", "--rate", RATE, "--burst", burst, "--ctx", "100000"];
-        let engine = servers::engine(options, 2 * STREAMS, &flags)?;
+        let engine = servers::engine(options, 2 * STREAMS_MAX, &flags)?;
         let mut candidates = candidates(options, &engine).await?;
         for round in 0..options.rounds {
             // Another begins each time, so that what slows the machine down meets all of them.
@@ -64,9 +70,10 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
                 let offset = usize::try_from(round).unwrap_or(0);
                 let candidate = &mut candidates[(place + offset) % count];
                 let process = candidate.server.as_ref().map(|server| &server.process);
-                let seen = window(options, candidate.address, process.unwrap_or(&engine.process))
+                let process = process.unwrap_or(&engine.process);
+                let seen = window(options, streams, candidate.address, process)
                     .await
-                    .with_context(|| format!("{} under {STREAMS} streams", candidate.name))?;
+                    .with_context(|| format!("{} under {streams} streams", candidate.name))?;
                 println!(
                     "relay, {label}, {}: {:.2} us of CPU a token, {:.0} tokens/s, p50 {:.0} us, p99 {:.0} us",
                     candidate.name,
@@ -105,7 +112,7 @@ async fn candidates(options: &Options, engine: &Server) -> Result<Vec<Candidate>
         ("daemon, store in memory", options.memory_folder.join("bench-relay")),
     ] {
         let _ = std::fs::remove_dir_all(&folder);
-        let server = servers::daemon(options, &folder, engine.address, 2 * STREAMS, "").await?;
+        let server = servers::daemon(options, &folder, engine.address, 2 * STREAMS_MAX, "").await?;
         candidates.push(candidate(name, server));
     }
     Ok(candidates)
@@ -116,10 +123,15 @@ const NGINX: &str = "nginx";
 const DAEMON: &str = "daemon, durable";
 
 /// Opens the streams, lets them settle, and looks at one window of them.
-async fn window(options: &Options, address: SocketAddr, process: &Process) -> Result<Seen> {
+async fn window(
+    options: &Options,
+    streams: u32,
+    address: SocketAddr,
+    process: &Process,
+) -> Result<Seen> {
     let sink = Rc::new(RefCell::new(Sink::default()));
     let local = LocalSet::new();
-    for number in 0..STREAMS {
+    for number in 0..streams {
         let sink = Rc::clone(&sink);
         local.spawn_local(async move {
             tokio::time::sleep(APART * number).await;
@@ -129,7 +141,7 @@ async fn window(options: &Options, address: SocketAddr, process: &Process) -> Re
         });
     }
     let run = async {
-        tokio::time::sleep(APART * STREAMS + SETTLE).await;
+        tokio::time::sleep(APART * streams + SETTLE).await;
         let (start, cpu_start) = (now(), process.cpu_s()?);
         sink.borrow_mut().is_open = true;
         tokio::time::sleep(Duration::from_secs(options.window_s)).await;
@@ -188,7 +200,7 @@ fn report(label: &str, candidates: &[Candidate], table: &mut Table) {
     };
     let of_name = |name| candidates.iter().find(|candidate| candidate.name == name);
     let cpu = |seen: &Seen| seen.cpu_us_per_token;
-    let what = format!("CPU a token, {STREAMS} streams, {label}");
+    let what = format!("CPU a token, {label}");
     for candidate in candidates.iter().filter(|candidate| candidate.server.is_some()) {
         let mut row = Row::new(&what, candidate.name, format!("{:.2} us", figure(candidate, cpu)));
         if let Some(nginx) = of_name(NGINX) {
@@ -203,7 +215,7 @@ fn report(label: &str, candidates: &[Candidate], table: &mut Table) {
         }
         table.add(row);
     }
-    let what = format!("age of a token p50/p99, {STREAMS} streams, {label}");
+    let what = format!("age of a token p50/p99, {label}");
     let Some(direct) = of_name(DIRECT) else { return };
     for candidate in candidates {
         let [p50, p99]: [fn(&Seen) -> f64; 2] = [|seen| seen.p50_us, |seen| seen.p99_us];

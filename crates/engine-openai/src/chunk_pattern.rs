@@ -32,8 +32,14 @@ impl ChunkPattern {
     /// The text of a chunk of this pattern.
     pub(crate) fn text_of(&self, data: &Bytes) -> Option<Bytes> {
         let text = data.strip_prefix(&*self.before)?.strip_suffix(&*self.behind)?;
-        let is_plain = text.iter().all(|byte| !matches!(byte, b'"' | b'\\' | ..b' '));
-        (is_plain && std::str::from_utf8(text).is_ok()).then(|| data.slice_ref(text))
+        // Without a branch for each byte.
+        let (mut is_plain, mut is_ascii) = (true, true);
+        for byte in text {
+            is_plain &= !matches!(byte, b'"' | b'\\' | ..b' ');
+            is_ascii &= byte.is_ascii();
+        }
+        let is_text = is_plain && (is_ascii || std::str::from_utf8(text).is_ok());
+        is_text.then(|| data.slice_ref(text))
     }
 }
 

@@ -154,6 +154,8 @@ fn http1_builder(limits: &EdgeLimits) -> http1::Builder {
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits.head_read_timeout_ms))
+        // Pieces of streams are small: copying them behind each other costs less than lists of them do.
+        .writev(false)
         .max_buf_size(LIBRARY_BUFFER_BYTES_MIN.max(limits.header_max_bytes * LIBRARY_HEADROOM));
     if limits.headers_max >= LIBRARY_HEADERS {
         builder.max_headers(limits.headers_max * LIBRARY_HEADROOM);

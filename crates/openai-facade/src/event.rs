@@ -80,8 +80,16 @@ pub(crate) fn plain_text(data: &[u8]) -> Option<&[u8]> {
     let behind_index = without_digits(data.strip_prefix(b"{\"i\":")?)?;
     let text = behind_index.strip_prefix(b",\"t\":")?;
     let inner = text.strip_prefix(b"\"")?;
-    let inner_bytes = inner.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
-    std::str::from_utf8(&inner[..inner_bytes]).ok()?;
+    let inner_bytes = memchr::memchr2(b'"', b'\\', inner)?;
+    // Without a branch for each byte.
+    let (mut is_plain, mut is_ascii) = (true, true);
+    for byte in &inner[..inner_bytes] {
+        is_plain &= *byte >= b' ';
+        is_ascii &= byte.is_ascii();
+    }
+    if !is_plain || !is_ascii && std::str::from_utf8(&inner[..inner_bytes]).is_err() {
+        return None;
+    }
     let count = inner[inner_bytes..].strip_prefix(b"\",\"n\":")?;
     let end = count.strip_prefix(b"null").or_else(|| without_digits(count))?;
     (end == b"}").then(|| &text[..inner_bytes + 2])

@@ -113,6 +113,20 @@ impl Assembler {
         if output.channel == Channel::Tool {
             return self.show_tool(output, pieces);
         }
+        let matches_stops = self.channel == Channel::Content && !self.stops.is_empty();
+        if !matches_stops
+            && self.held.is_empty()
+            && self.uncounted.is_empty()
+            && let Ok(text) = std::str::from_utf8(&output.bytes)
+            && !text.is_empty()
+        {
+            // Nearly every token of nearly every answer: nothing is held before it, and nothing of it.
+            self.released += text.len() as u64;
+            self.uncountable |= output.tokens.is_none();
+            let logprobs = output.logprobs.clone().into_iter().collect();
+            let tokens = output.tokens.unwrap_or(1);
+            return self.put(text.to_owned(), tokens, None, logprobs, pieces);
+        }
         self.held.extend_from_slice(&output.bytes);
         let end = self.released + self.held.len() as u64;
         if output.tokens.is_none() {
@@ -120,7 +134,6 @@ impl Assembler {
         }
         let (tokens, logprobs) = (output.tokens.unwrap_or(1), output.logprobs.clone());
         self.uncounted.push_back(Uncounted { end, tokens, logprobs });
-        let matches_stops = self.channel == Channel::Content && !self.stops.is_empty();
         if matches_stops && let Some(at) = self.find_stop() {
             self.held.truncate(at);
             self.stopped = true;

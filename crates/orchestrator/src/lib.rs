@@ -39,6 +39,7 @@ mod retention;
 mod run;
 mod shared;
 mod span;
+mod stop_signal;
 mod subscription;
 mod task_log;
 mod verdict;

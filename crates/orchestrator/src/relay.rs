@@ -9,7 +9,7 @@ use std::{
 
 use adapter_host::{AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output};
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,7 @@ use crate::{
     live_task::LiveTask,
     replay::Replay,
     shared::Shared,
+    stop_signal::StopSignal,
     verdict::{RetryReason, Verdict, adapter_verdict, end, fail, stopped},
     wire,
 };
@@ -33,6 +34,9 @@ pub(crate) const ID_BLOCK: u64 = 4096;
 
 /// Engine events that are taken in one go: one write and one wake-up serve them all.
 const BATCH_MAX: usize = 64;
+
+/// Room for events that is allocated at once, in bytes: some fifty tokens.
+const SHOWN_BYTES: usize = 4 << 10;
 
 /// Longest time for which what was streamed is counted here alone, in milliseconds.
 const STREAMED_REPORT_MS: u64 = 1000;
@@ -72,6 +76,8 @@ pub(crate) struct Relay<'a> {
     /// Reused from batch to batch.
     generation: Vec<u8>,
     events: Vec<u8>,
+    /// Events are shown from here: some of them share one allocation.
+    shown: BytesMut,
     event_count: u32,
     pieces: Vec<Piece>,
     batch: VecDeque<EngineEvent>,
@@ -144,6 +150,7 @@ impl<'a> Relay<'a> {
             options: shared.options(),
             generation: Vec::new(),
             events: Vec::new(),
+            shown: BytesMut::with_capacity(SHOWN_BYTES),
             event_count: 0,
             pieces: Vec::new(),
             batch: VecDeque::new(),
@@ -166,12 +173,11 @@ impl<'a> Relay<'a> {
             return self.stopped_unwritten();
         }
         let live = self.live;
-        let stop = self.stop.clone();
-        let mut stop = std::pin::pin!(stop.cancelled());
+        let mut stop = StopSignal::new(self.stop.clone());
         let mut watchdog = std::pin::pin!(tokio::time::sleep(self.until_watchdog()));
         loop {
             let waited = self.shown_at;
-            let woken = poll_fn(|cx| self.poll_work(stop.as_mut(), watchdog.as_mut(), cx)).await;
+            let woken = poll_fn(|cx| self.poll_work(&mut stop, watchdog.as_mut(), cx)).await;
             let (taken, followed_by) = match woken {
                 Woken::Stop => {
                     // What was gathered was accepted, and is shown like everything that was.
@@ -218,12 +224,12 @@ impl<'a> Relay<'a> {
     /// Takes in and shows what the engine says, for as long as nothing of it has to wait.
     fn poll_work(
         &mut self,
-        mut stop: Pin<&mut impl Future<Output = ()>>,
+        stop: &mut StopSignal,
         watchdog: Pin<&mut Sleep>,
         cx: &mut Context<'_>,
     ) -> Poll<Woken> {
         loop {
-            if stop.as_mut().poll(cx).is_ready() {
+            if stop.poll(cx).is_ready() {
                 return Poll::Ready(Woken::Stop);
             }
             let followed_by = self.poll_batch(cx);
@@ -524,7 +530,8 @@ impl<'a> Relay<'a> {
 
     /// Shows what was appended.
     fn show(&mut self, region: Region) {
-        self.live.log.publish(region, Bytes::copy_from_slice(&self.events));
+        self.shown.extend_from_slice(&self.events);
+        self.live.log.publish(region, self.shown.split().freeze());
         self.streamed.tokens += std::mem::take(&mut self.unshown_tokens);
         if let Some(attempt) = self.live.changing().progress.attempts.last_mut() {
             attempt.tokens = self.accepted_tokens.unwrap_or_default();

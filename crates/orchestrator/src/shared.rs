@@ -1,10 +1,12 @@
 use std::{
     collections::HashMap,
+    future::poll_fn,
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, OnceLock, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -31,6 +33,7 @@ use crate::{
     retention::RetentionState,
     run::{self, Dispatch},
     span,
+    stop_signal::StopSignal,
     task_log::TaskLog,
     verdict::Verdict,
 };
@@ -165,7 +168,12 @@ impl Shared {
 
     /// Spawns something that ends with the orchestrator.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        self.tracker.spawn(self.life.clone().run_until_cancelled_owned(future));
+        let mut over = StopSignal::new(self.life.clone());
+        let mut future = Box::pin(future);
+        self.tracker.spawn(poll_fn(move |cx| match future.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => over.poll(cx),
+        }));
     }
 
     /// Tells the scheduler something and carries out what it wants. The answer to an offer is returned.

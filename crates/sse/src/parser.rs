@@ -115,7 +115,28 @@ impl Parser {
         self.retry_ms
     }
 
+    /// An event that is one line of data, whole in the buffer, as nearly all events of engines are.
+    fn take_plain_event(&mut self) -> Option<Event> {
+        if self.scanned > 0 || self.start != Start::Nothing {
+            return None;
+        }
+        let is_first = matches!(self.data, Data::None) && self.event.is_none();
+        let line = self.buffer.strip_prefix(b"data: ").filter(|_| is_first)?;
+        let data_bytes = memchr::memchr2(b'\n', b'\r', line)?;
+        let line_bytes = b"data: ".len() + data_bytes;
+        if !line[data_bytes..].starts_with(b"\n\n") || line_bytes > self.limit_bytes {
+            return None;
+        }
+        let mut data = self.buffer.split_to(line_bytes);
+        data.advance(b"data: ".len());
+        self.buffer.advance(2);
+        Some(Event { id: self.id.clone(), event: None, data })
+    }
+
     fn read_lines(&mut self) -> Result<Option<Event>, ParseError> {
+        if let Some(event) = self.take_plain_event() {
+            return Ok(Some(event));
+        }
         while let Some(line_bytes) = self.next_line_end()? {
             if line_bytes == 0 {
                 self.skip_line_end(0);

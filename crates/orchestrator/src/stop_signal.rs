@@ -1,0 +1,51 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Waits for a token in tasks that are polled for each token of an answer: it registers with the token once
+/// for each waker, and not at each poll.
+pub(crate) struct StopSignal {
+    token: CancellationToken,
+    fired: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Who is woken by the token.
+    wakes: Option<Waker>,
+}
+
+impl StopSignal {
+    pub(crate) fn new(token: CancellationToken) -> Self {
+        Self { fired: Box::pin(token.clone().cancelled_owned()), token, wakes: None }
+    }
+
+    /// Ready once the token was cancelled, at whichever poll.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.token.is_cancelled() {
+            return Poll::Ready(());
+        }
+        if self.wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        self.wakes = Some(cx.waker().clone());
+        self.fired.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, task};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_last_is_woken() {
+        let token = CancellationToken::new();
+        let mut signal = StopSignal::new(token.clone());
+        let mut nobody = Context::from_waker(task::Waker::noop());
+        assert!(signal.poll(&mut nobody).is_pending());
+        assert!(signal.poll(&mut nobody).is_pending());
+        let ((), ()) = tokio::join!(poll_fn(|cx| signal.poll(cx)), async { token.cancel() });
+        assert!(signal.poll(&mut nobody).is_ready());
+    }
+}
