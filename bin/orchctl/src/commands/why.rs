@@ -1,3 +1,5 @@
+mod placing;
+
 use api_types::{
     AheadView, ErrorCode, Priority, Reported, ReportedError, ReportedTask, StatusView, StepStatus,
     TaskState,
@@ -76,6 +78,9 @@ fn story(facts: &Facts) -> String {
         lines.extend(owners_ahead(task));
         lines.extend(estimate(task));
         lines.extend(preparation(task));
+        if task.queue_position.is_some() {
+            lines.extend(task.decision.iter().flat_map(placing::waiting));
+        }
         lines.extend(facts.status.iter().flat_map(|status| surroundings(task, status)));
     }
     lines.extend(attempts(task));
@@ -230,7 +235,7 @@ fn surroundings(task: &ReportedTask, status: &StatusView) -> Vec<String> {
 }
 
 fn attempts(task: &ReportedTask) -> impl Iterator<Item = String> {
-    task.attempts.iter().zip(1..).map(|(attempt, number)| {
+    task.attempts.iter().zip(1..).flat_map(|(attempt, number)| {
         let became = match attempt.outcome.as_deref() {
             None => "goes on",
             Some("completed") => "was completed",
@@ -245,7 +250,7 @@ fn attempts(task: &ReportedTask) -> impl Iterator<Item = String> {
             Some(other) => other,
         };
         let until = attempt.ended_at.as_ref().map(|ended| format!(" until {ended}"));
-        format!(
+        let mut lines = vec![format!(
             "Attempt {number}, on replica {} of pool {} ({} {}) from {}{}, {became} after {}.",
             attempt.replica_id,
             attempt.pool_id,
@@ -254,7 +259,9 @@ fn attempts(task: &ReportedTask) -> impl Iterator<Item = String> {
             attempt.started_at,
             until.unwrap_or_default(),
             count(attempt.tokens, "token"),
-        )
+        )];
+        lines.extend(placing::attempt(attempt, number));
+        lines
     })
 }
 

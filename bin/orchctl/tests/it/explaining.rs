@@ -36,6 +36,21 @@ fn status() -> Value {
     })
 }
 
+/// A decision about pools and the reasons against each.
+fn decision(outcome: &str, strategy: &str, candidates: &[(&str, &[&str])]) -> Value {
+    let candidates = candidates.iter().map(|(pool, reasons)| {
+        json!({"node_id": "local", "pool_id": pool, "replica_id": "0", "reasons": reasons})
+    });
+    let candidates: Vec<Value> = candidates.collect();
+    let chosen = (outcome == "assign").then_some("gpu");
+    json!({
+        "outcome": outcome, "reason": chosen.is_none().then_some("BUSY"), "strategy": strategy,
+        "snapshot_version": 3, "node_id": chosen.map(|_| "local"), "pool_id": chosen,
+        "replica_id": chosen.map(|_| "0"), "pinned": false, "fallback": false,
+        "candidates": candidates, "candidates_omitted": 0,
+    })
+}
+
 /// A daemon with a task that waits behind two others.
 async fn daemon_with_queue(status_answer: (&'static str, Value)) -> CannedDaemon {
     CannedDaemon::start(move |asked| {
@@ -69,6 +84,12 @@ async fn daemon_with_queue(status_answer: (&'static str, Value)) -> CannedDaemon
             step("model_fetch", "running", json!(1_000_000)),
             step("pool_warmup", "pending", Value::Null),
         ]});
+        let against: &[(&str, &[&str])] = &[
+            ("gpu", &["POOL_NOT_READY", "NO_FREE_SLOT"]),
+            ("new", &["NEWER_THAN_THIS"]),
+            ("other", &["MODEL_ABSENT", "LOAD_NOT_ALLOWED"]),
+        ];
+        task["decision"] = decision("no_capacity", "session-sticky", against);
         reply("200 OK", &[], &task)
     })
     .await
@@ -81,6 +102,10 @@ Ahead of it in its queue: 2 tasks, the next ones 0190a1b2-0000-7000-8000-0000000
 These are: 1 interactive of ann; 1 interactive of others, or begun before.
 It should start in 1.2 s, and four times of five between 0.9 s and 1.6 s; it waits for 1 slot, with 2 starts before it. It should have its first token 0.1 s later and end 2.0 s after that, by the last 12 attempts of its model.
 It waits for this: fetching the model: 1.0 MB of 2.0 MB (goes on); loading the model (has not begun).
+It has no place now: every replica that would do is busy.
+Passed over: replica 0 of pool gpu: it is not ready (POOL_NOT_READY), no slot is free (NO_FREE_SLOT).
+Passed over: replica 0 of pool new: NEWER_THAN_THIS.
+Without its model: 1 further place.
 ";
 const AROUND: &str = "\
 The daemon is not ready: store.
@@ -89,6 +114,7 @@ Pool gpu, which may serve it, is backoff, 4 of 4 slots free; its problem: connec
 ";
 const DEADLINE: &str = "It expires if it has not ended by 2026-01-01T01:00:00Z.\n";
 
+/// Verifies: ORCH-123
 #[tokio::test]
 async fn a_task_that_waits_is_explained_by_what_is_ahead_and_what_it_needs() {
     let daemon = daemon_with_queue(("200 OK", status())).await;
@@ -113,6 +139,7 @@ async fn a_token_that_may_not_see_the_daemon_still_explains_its_tasks() {
     assert_eq!(story, [WAITS, DEADLINE].concat());
 }
 
+/// Verifies: ORCH-123
 #[tokio::test]
 async fn a_task_that_failed_is_explained_by_its_attempts_its_error_and_what_to_do() {
     let mut task = task(TASK);
@@ -130,13 +157,23 @@ async fn a_task_that_failed_is_explained_by_its_attempts_its_error_and_what_to_d
             "outcome": outcome, "tokens": number,
         })
     };
-    task["attempts"] = json!([attempt(1, "lost"), attempt(12, "interrupted")]);
+    let (mut first, mut second) = (attempt(1, "lost"), attempt(12, "interrupted"));
+    first["decision"] = decision("assign", "least-loaded", &[("gpu", &[]), ("y", &[])]);
+    let failed: &[&str] = &["EXCLUDED_AFTER_FAILURE"];
+    second["decision"] = decision("assign", "session-sticky", &[("gpu", &[]), ("y", failed)]);
+    second["decision"]["fallback"] = json!(true);
+    let third = attempt(2, "completed");
+    task["attempts"] = json!([first, second, third]);
     let daemon = CannedDaemon::start(move |_| reply("200 OK", &[], &task)).await;
     let wanted = "\
 Task 0190a1b2-0000-7000-8000-000000000001 failed at 2026-01-01T00:00:09Z; it has 12 tokens.
 It was admitted at 2026-01-01T00:00:00Z as a batch task for model m (sha256:00).
 Attempt 1, on replica 1 of pool gpu (candle 1.2) from 2026-01-01T00:00:01Z until 2026-01-01T00:00:05Z, ended because the worker, or the way to it, was lost after 1 token.
+Attempt 1 went there as 2 could take the task, and least-loaded chose: the smallest share of busy slots.
 Attempt 2, on replica 12 of pool gpu (candle 1.2) from 2026-01-01T00:00:01Z until 2026-01-01T00:00:05Z, was cut off by an end of the daemon after 12 tokens.
+Attempt 2 went there as it was the only one that could take the task; no pool that the request prefers could.
+Passed over: replica 0 of pool y: the task failed there before (EXCLUDED_AFTER_FAILURE).
+Attempt 3, on replica 2 of pool gpu (candle 1.2) from 2026-01-01T00:00:01Z until 2026-01-01T00:00:05Z, was completed after 2 tokens.
 Its deadline was 2026-01-01T01:00:00Z.
 The error: said REPLICA_EXHAUSTED (REPLICA_EXHAUSTED).
 What to do: see with `orchctl status` what is wrong with the pool, and hand it in again.
