@@ -34,6 +34,7 @@ use crate::{
     logging::Logging,
     metrics_listener::MetricsListener,
     models::Models,
+    placing,
     pools::{Pools, Setup},
     provisioning,
     reload::Reload,
@@ -285,6 +286,8 @@ pub(crate) fn options(config: &Config) -> Options {
             },
             ..Limits::default()
         },
+        strategy: placing::global(&config.placement),
+        allow_pins: config.placement.allow_pins,
         queue_max_ms: queue.queue_max_ms,
         reject_backoff_ms: queue.reject_backoff_ms,
         idle_ms: scheduling.idle_ms,

@@ -27,6 +27,7 @@ mod models;
 mod openai_pool;
 mod openapi;
 mod page;
+mod placing;
 mod pools;
 mod preflight;
 mod progress_line;

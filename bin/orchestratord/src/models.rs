@@ -10,14 +10,14 @@ use catalog_core::{
     Alias, Catalog, CatalogError, CatalogId, Entry, EntryState, ModelDigest, ResolveError,
     TakenAlias, TrustPolicy,
 };
-use config_schema::{Config, Model, Pool, Trust};
+use config_schema::{BaseStrategy, Config, Model, Pool, Trust};
 use orchestrator::{
     ModelDirectory, ModelFacts, ModelRefusal, PoolModel, PromptMeter, PromptRefusal, PromptText,
 };
 use prompt::{PromptError, PromptModel};
 use tokio::sync::Notify;
 
-use crate::{fetches::Fetches, view::instant};
+use crate::{fetches::Fetches, placing, view::instant};
 
 /// Prompts longer than this are rendered on a thread of their own, so that they hold nobody up.
 const INLINE_PROMPT_BYTES: usize = 16 * 1024;
@@ -44,6 +44,8 @@ struct Setup {
     /// Further names, and which model each means.
     aliases: BTreeMap<String, String>,
     default_model: Option<String>,
+    /// What `session-sticky` of a model chooses by without a session.
+    base: BaseStrategy,
 }
 
 struct ConfiguredModel {
@@ -202,6 +204,7 @@ impl Models {
             max_tokens_default: configured
                 .map_or(MAX_TOKENS_DEFAULT, |configured| configured.model.max_tokens_default),
             preparation: configured.map(ConfiguredModel::view).unwrap_or_default(),
+            strategy: configured.and_then(|configured| configured.strategy(setup.base)),
         }
     }
 
@@ -213,7 +216,7 @@ impl Models {
         let fetch = digest.and_then(|digest| self.fetches.find(&digest.to_string()));
         let Some(fetch) = fetch.or_else(|| self.fetches.find(model_ref)) else {
             return match configured {
-                Some((name, configured)) => configured.unregistered(name),
+                Some((name, configured)) => configured.unregistered(name, setup.base),
                 None => Err(self.unknown(model)),
             };
         };
@@ -232,6 +235,7 @@ impl Models {
             ctx_max: limits.and_then(|model| model.ctx_max),
             max_tokens_default: limits.map_or(MAX_TOKENS_DEFAULT, |model| model.max_tokens_default),
             preparation: PreparationView { steps: vec![fetch.step(), warm_up] },
+            strategy: configured.and_then(|(_, configured)| configured.strategy(setup.base)),
         })
     }
 }
@@ -253,6 +257,7 @@ impl Setup {
             models: configured.collect(),
             aliases: config.aliases.clone(),
             default_model: config.catalog.default_model.clone(),
+            base: config.placement.base,
         }
     }
 
@@ -322,6 +327,11 @@ fn step(id: &str, kind: &str, status: StepStatus) -> PreparationStep {
 }
 
 impl ConfiguredModel {
+    /// How its replicas are chosen, where it says.
+    fn strategy(&self, base: BaseStrategy) -> Option<placement::Strategy> {
+        self.model.strategy.map(|chosen| placing::strategy(chosen, base))
+    }
+
     fn view(&self) -> PreparationView {
         let steps = match &*self.state.lock().expect("no holder panics") {
             Preparation::Ready => Vec::new(),
@@ -350,7 +360,7 @@ impl ConfiguredModel {
     }
 
     /// The model while its catalog entry is not there.
-    fn unregistered(&self, name: &str) -> Result<ModelFacts, ModelRefusal> {
+    fn unregistered(&self, name: &str, base: BaseStrategy) -> Result<ModelFacts, ModelRefusal> {
         let not_available = |missing: String| ModelRefusal::NotAvailable {
             model: name.to_owned(),
             missing,
@@ -368,6 +378,7 @@ impl ConfiguredModel {
             ctx_max: self.model.ctx_max,
             max_tokens_default: self.model.max_tokens_default,
             preparation: self.view(),
+            strategy: self.strategy(base),
         })
     }
 }
@@ -409,7 +420,8 @@ impl ModelDirectory for Models {
             let id = entry.id.clone();
             // A name that an alias cannot be, or that is taken, is reached by its id.
             let alias: Vec<Alias> = model.name.parse().into_iter().collect();
-            let is_known = self.catalog.get(&id).is_some_and(|known| known.ctx_max == ctx_max);
+            // Where pools share a model, each caps its context for itself.
+            let is_known = self.catalog.get(&id).is_some_and(|known| known.ctx_max >= ctx_max);
             is_news |= !is_known;
             if !is_known
                 && let Err(error) = self.catalog.register(entry, &alias, TakenAlias::Keep).await

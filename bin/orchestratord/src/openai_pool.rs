@@ -61,7 +61,11 @@ pub(crate) fn attached(
         models: Vec::new(),
     };
     let models = pool.models.clone();
-    Ok((AttachedPool { replica: replica.clone(), adapter: Arc::new(adapter), models }, facts))
+    let own = || Arc::clone(&replica.pool_id);
+    let models_of = pool.same_models_as.as_deref().map_or_else(own, Arc::from);
+    let attached =
+        AttachedPool { replica: replica.clone(), adapter: Arc::new(adapter), models, models_of };
+    Ok((attached, facts))
 }
 
 fn output(pool: &OpenAiPool) -> OutputSupport {

@@ -1,7 +1,7 @@
 use adapter_host::Sampling;
 use api_types::{
-    AheadView, AttemptView, EstimateView, Links, PreparationStep, PreparationView, Priority,
-    StepStatus, TaskAccepted, TaskState, TaskView, Usage, WaitingView,
+    AheadView, AttemptView, DecisionView, EstimateView, Links, PreparationStep, PreparationView,
+    Priority, StepStatus, TaskAccepted, TaskState, TaskView, Usage, WaitingView,
 };
 use jiff::Timestamp;
 use orchestrator::{Accepted, QueuePlace, TaskRow};
@@ -14,6 +14,7 @@ pub(crate) fn task_view(
     place: Option<QueuePlace>,
     last_event_id: u64,
     preparation: PreparationView,
+    decision: Option<DecisionView>,
     with_prompt: bool,
 ) -> TaskView {
     let spec = &row.spec;
@@ -41,6 +42,7 @@ pub(crate) fn task_view(
         ended_at: attempt.ended_at_ms.map(instant),
         outcome: attempt.outcome.map(|outcome| outcome.name().to_owned()),
         tokens: attempt.tokens,
+        decision: attempt.decision.as_deref().cloned(),
     });
     TaskView {
         task_id: row.id.to_string(),
@@ -61,6 +63,7 @@ pub(crate) fn task_view(
             "cancel_on_disconnect": spec.cancel_when_alone_ms.is_some(),
             "workload": spec.workload,
             "output": spec.output,
+            "placement": spec.placement,
         }),
         client_ref: spec.client_ref.clone(),
         metadata: (!spec.metadata.is_empty()).then(|| spec.metadata.clone()),
@@ -72,6 +75,7 @@ pub(crate) fn task_view(
         ended_at: row.end.as_ref().map(|end| instant(end.ended_at_ms)),
         deadline_at: deadline_at(&row),
         attempts: attempts.collect(),
+        decision,
         usage,
         error: row.end.as_ref().and_then(|end| end.error.clone()),
         last_event_id,

@@ -15,6 +15,7 @@ mod models;
 mod operation;
 mod output;
 mod parse;
+mod placement;
 mod reported;
 mod request;
 #[cfg(feature = "openapi")]
@@ -44,6 +45,7 @@ pub use output::{
     ToolCall, ToolChoice, ToolKind, ToolMode, ToolName,
 };
 pub use parse::{BodyProblem, parse_json};
+pub use placement::{CandidateView, DecisionView, PlacementMode, PlacementRequest};
 pub use reported::{
     Reported, ReportedAccepted, ReportedBegun, ReportedCancel, ReportedCode, ReportedError,
     ReportedMetrics, ReportedModel, ReportedOperation, ReportedPreparation, ReportedStep,

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{OutputRequest, ResponseFormat, Tool, ToolCall, ToolChoice};
+use crate::{OutputRequest, PlacementRequest, ResponseFormat, Tool, ToolCall, ToolChoice};
 
 /// Bounds of a request that no configuration changes (ORCH-276).
 pub mod limits {
@@ -25,14 +25,13 @@ pub mod limits {
 }
 
 /// Fields of ORCH-022 that this build does not serve: they are refused by name, never ignored.
-const NOT_SERVED: [&str; 10] = [
+const NOT_SERVED: [&str; 9] = [
     "query",
     "engine",
     "ctx",
     "session_id",
     "sampler_profile_version",
     "kv_hint",
-    "placement",
     "store_transcript",
     "guard",
     "images",
@@ -99,6 +98,13 @@ pub struct TaskRequest {
     pub determinism: Determinism,
     #[serde(default)]
     pub failover: Failover,
+    /// Where the task is to run.
+    #[serde(
+        default,
+        deserialize_with = "crate::parse::object",
+        skip_serializing_if = "PlacementRequest::is_default"
+    )]
+    pub placement: PlacementRequest,
     /// Whether losing the last subscriber cancels the task.
     #[serde(default)]
     pub cancel_on_disconnect: bool,
@@ -412,6 +418,7 @@ impl TaskRequest {
                 && value.len() <= limits::METADATA_BYTES_MAX;
             check(fits, &format!("metadata.{key}"), "keys and values of at most 512 bytes")?;
         }
+        self.placement.validate()?;
         self.sampling.validate()
     }
 

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorBody, Priority};
+use crate::{DecisionView, ErrorBody, Priority};
 
 /// States of a task (ORCH-061); the last five are terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -155,6 +155,10 @@ pub struct TaskView<E = ErrorBody, S = TaskState, P = Priority, T = StepStatus> 
     #[cfg_attr(feature = "openapi", schema(required))]
     pub deadline_at: Option<String>,
     pub attempts: Vec<AttemptView>,
+    /// While the task waits, what keeps it waiting now; then, what placed its last attempt. Null for a task
+    /// that ended without an attempt.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub decision: Option<DecisionView>,
     pub usage: Usage,
     #[cfg_attr(feature = "openapi", schema(required))]
     pub error: Option<E>,
@@ -236,6 +240,9 @@ pub struct AttemptView {
     #[cfg_attr(feature = "openapi", schema(required))]
     pub outcome: Option<String>,
     pub tokens: u64,
+    /// What placed it here; null for attempts of older daemons.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub decision: Option<DecisionView>,
 }
 
 /// What a task used so far.

@@ -4,8 +4,8 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::{
-    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, Operations, Pool, Queue, RateLimits,
-    Retention, Scheduling, Server, Store, Stream, Telemetry, Tls,
+    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, OpenAiPool, Operations, Placement, Pool,
+    Queue, RateLimits, Retention, Scheduling, Server, Store, Stream, Telemetry, Tls,
     model::{self, STARTER},
     pool::{self, EMBEDDED},
     reader::Reader,
@@ -33,6 +33,7 @@ pub struct Config {
     pub limits: RateLimits,
     pub queue: Queue,
     pub scheduling: Scheduling,
+    pub placement: Placement,
     pub stream: Stream,
     pub store: Store,
     pub retention: Retention,
@@ -97,6 +98,7 @@ impl Default for Config {
             limits: RateLimits::default(),
             queue: Queue::default(),
             scheduling: Scheduling::default(),
+            placement: Placement::default(),
             stream: Stream::default(),
             store: Store::default(),
             retention: Retention::default(),
@@ -154,6 +156,7 @@ impl Config {
             queue
         });
         let scheduling = reader.section("scheduling", Scheduling::read);
+        let placement = reader.section("placement", Placement::read);
         let stream = reader.section("stream", |section| {
             let stream = Stream::read(section);
             if stream.subscribers_per_task > stream.subscribers_max {
@@ -195,6 +198,7 @@ impl Config {
         let log = reader.section("log", Log::read);
         let telemetry = reader.section("telemetry", Telemetry::read);
         check_names(&models, &pools, reader);
+        check_shared_models(&pools, reader);
         check_aliases(&aliases, &models, reader);
         Self {
             profile,
@@ -206,6 +210,7 @@ impl Config {
             limits,
             queue,
             scheduling,
+            placement,
             stream,
             store,
             retention,
@@ -259,6 +264,21 @@ fn check_aliases(
         if let Some((owner, _)) = owner {
             let message = format!("the name {alias:?} is already that of the model {owner}");
             reader.wrong_at(&["aliases", alias], message);
+        }
+    }
+}
+
+/// Models are shared with an attached pool that has its own.
+fn check_shared_models(pools: &BTreeMap<String, Pool>, reader: &mut Reader<'_>) {
+    for (id, pool) in pools {
+        let Pool::OpenAi(OpenAiPool { same_models_as: Some(other), .. }) = pool else { continue };
+        let has_own =
+            |pool: &Pool| matches!(pool, Pool::OpenAi(OpenAiPool { same_models_as: None, .. }));
+        if other == id || !pools.get(other).is_some_and(has_own) {
+            let message = format!(
+                "allowed is another pool with engine \"openai\" that has models of its own, not {other:?}"
+            );
+            reader.wrong_at(&["pools", id, "same_models_as"], message);
         }
     }
 }

@@ -43,6 +43,7 @@ pub use reread::Change;
 #[cfg(feature = "schema")]
 pub use schema::json_schema;
 pub use sections::{
-    Catalog, Cors, Egress, Log, LogFormat, LogLevel, Operations, Queue, RateLimits, Retention,
-    Scheduling, Server, Store, Stream, Telemetry, Tls, TokenSync, Trust, WhenFull,
+    BaseStrategy, Catalog, Cors, Egress, Log, LogFormat, LogLevel, Operations, Placement,
+    PlacementStrategy, Queue, RateLimits, Retention, Scheduling, Server, Store, Stream, Telemetry,
+    Tls, TokenSync, Trust, WhenFull,
 };

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::{reader::Reader, setting::Check};
+use crate::{PlacementStrategy, reader::Reader, setting::Check};
 
 /// The id of the model that is served when none is configured.
 pub(crate) const STARTER: &str = "starter";
@@ -47,6 +47,9 @@ pub struct Model {
     /// Cap on tokens of prompt and answer together, below what the model was trained for.
     #[cfg_attr(feature = "schema", schemars(default, range(min = 1, max = TOKENS_MAX)))]
     pub ctx_max: Option<u32>,
+    /// How one of several replicas of it is chosen; as `placement.strategy` says when left out.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub strategy: Option<PlacementStrategy>,
 }
 
 #[cfg(feature = "schema")]
@@ -65,6 +68,7 @@ impl Model {
             aliases: Vec::new(),
             max_tokens_default: MAX_TOKENS_DEFAULT,
             ctx_max: None,
+            strategy: None,
         }
     }
 
@@ -81,12 +85,14 @@ impl Model {
         let tokens = Check::Within(1, TOKENS_MAX);
         let max_tokens_default = reader.get("max_tokens_default", tokens);
         let ctx_max = reader.get("ctx_max", tokens);
+        let strategy = reader.get("strategy", Check::Any);
         Some(Self {
             source: own_source.or(built_in_source)?,
             sha256: sha256.or(built_in.and_then(|model| model.sha256)),
             aliases,
             max_tokens_default: max_tokens_default.unwrap_or(MAX_TOKENS_DEFAULT),
             ctx_max,
+            strategy,
         })
     }
 }

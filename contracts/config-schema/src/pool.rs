@@ -54,6 +54,9 @@ pub struct OpenAiPool {
     /// The server's names of the models to use; all that it lists when left out.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub models: Option<Vec<String>>,
+    /// Another pool whose models are the same as this one's of equal names: tasks for them may go to either.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub same_models_as: Option<String>,
     /// Whether equal requests are known to give equal bytes.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub strict: bool,
@@ -194,6 +197,7 @@ impl Pool {
                     "workloads",
                     "connect_timeout_ms",
                     "first_byte_timeout_ms",
+                    "same_models_as",
                 ]);
                 None
             }
@@ -223,6 +227,7 @@ impl CandlePool {
                 "workloads",
                 "connect_timeout_ms",
                 "first_byte_timeout_ms",
+                "same_models_as",
             ],
             "not for a pool with engine \"candle\", which runs one task at a time in the daemon",
         );
@@ -248,6 +253,7 @@ impl OpenAiPool {
         let slots = reader.get("slots", Check::Within(1, 65_536));
         let key_file = reader.get("key_file", Check::Any);
         let models = reader.get("models", Check::Form(remote_name));
+        let same_models_as = reader.get("same_models_as", Check::Any);
         let strict = reader.get("strict", Check::Any);
         let ctx = reader.get("ctx", CTX);
         let chunk_is_token = reader.get("chunk_is_token", Check::Any);
@@ -267,6 +273,7 @@ impl OpenAiPool {
             slots: slots.unwrap_or(SLOTS_DEFAULT),
             key_file,
             models,
+            same_models_as,
             strict: strict.unwrap_or_default(),
             ctx,
             chunk_is_token: chunk_is_token.unwrap_or_default(),

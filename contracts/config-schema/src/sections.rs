@@ -134,6 +134,47 @@ settings! {
 }
 
 settings! {
+    /// Where tasks run.
+    pub struct Placement {
+        /// How one of several replicas that can run a task is chosen; `models.<id>.strategy` says otherwise for
+        /// a model.
+        strategy: PlacementStrategy = PlacementStrategy::SessionSticky;
+        /// What `session-sticky` chooses by where nothing ties a task to a replica.
+        base: BaseStrategy = BaseStrategy::LeastLoaded;
+        /// Whether requests may name the only pool or node to use; others get 403.
+        allow_pins: bool = true;
+    }
+}
+
+choices! {
+    /// Ways to choose among replicas.
+    pub enum PlacementStrategy {
+        /// The replica that served before and may still hold what it computed; else as `placement.base` says.
+        #[default]
+        SessionSticky = "session-sticky",
+        /// The smallest share of busy slots, then the most free device memory.
+        LeastLoaded = "least-loaded",
+        /// The most free device memory, then the fewest busy slots.
+        VramAware = "vram-aware",
+        /// Each in turn.
+        RoundRobin = "round-robin",
+    }
+}
+
+choices! {
+    /// Ways to choose among replicas that need no memory of what ran where.
+    pub enum BaseStrategy {
+        /// The smallest share of busy slots, then the most free device memory.
+        #[default]
+        LeastLoaded = "least-loaded",
+        /// The most free device memory, then the fewest busy slots.
+        VramAware = "vram-aware",
+        /// Each in turn.
+        RoundRobin = "round-robin",
+    }
+}
+
+settings! {
     /// Streams of events.
     pub struct Stream {
         /// Events of a task that are kept in memory, in bytes; older ones are read from disk.

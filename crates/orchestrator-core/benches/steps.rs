@@ -5,9 +5,10 @@ use std::{hint::black_box, sync::Arc};
 
 use divan::{Bencher, counter::ItemsCount};
 use orchestrator_core::{
-    Action, Class, Event, Identity, Limits, ModelId, Next, Offer, Replica, ReplicaId, Scheduler,
+    Action, Class, Event, Identity, Limits, ModelId, Next, Offer, Replica, Scheduler,
     ServiceSample, TaskId, WhenFull, Work,
 };
+use placement::{ReplicaKey, Request};
 use uuid::Uuid;
 
 fn main() {
@@ -20,6 +21,7 @@ struct Load {
     admitted: u64,
     identities: Vec<Identity>,
     model: ModelId,
+    request: Arc<Request>,
     actions: Vec<Action>,
 }
 
@@ -30,9 +32,9 @@ impl Load {
 
     fn with(limits: Limits, queued: u64, identities: u64) -> Self {
         let model = ModelId(Arc::from("m"));
-        let id = ReplicaId(Arc::from("pool.0"));
+        let id = ReplicaKey::new("n", "pool", "0");
         let mut scheduler = Scheduler::new(limits);
-        let replica = Replica { id, models: vec![model.clone()], slots: 1 };
+        let replica = Replica::new(id, std::slice::from_ref(&model), 1);
         scheduler.step(Event::ReplicaChanged(replica), 0);
         let identities = (0..identities).map(|number| Identity(Arc::from(format!("i{number}"))));
         let mut load = Self {
@@ -40,6 +42,7 @@ impl Load {
             running: (TaskId(Uuid::nil()), orchestrator_core::Lease(0)),
             admitted: 0,
             identities: identities.collect(),
+            request: Arc::new(Request::new("m")),
             model,
             actions: Vec::new(),
         };
@@ -56,6 +59,7 @@ impl Load {
         let offer = Offer {
             task,
             model: self.model.clone(),
+            request: Arc::clone(&self.request),
             class: if number.is_multiple_of(4) { Class::Batch } else { Class::Interactive },
             identity: self.identities[number % self.identities.len()].clone(),
             sequence: self.admitted,
@@ -142,7 +146,7 @@ fn forecast(bencher: Bencher<'_, '_>, slots: u32) {
         load.step(Event::Measured { model: load.model.clone(), sample });
     }
     let replica =
-        Replica { id: ReplicaId(Arc::from("pool.0")), models: vec![load.model.clone()], slots };
+        Replica::new(ReplicaKey::new("n", "pool", "0"), std::slice::from_ref(&load.model), slots);
     load.step(Event::ReplicaChanged(replica));
     let last = TaskId(Uuid::from_u128(u128::from(load.admitted)));
     let now_ms = load.admitted;

@@ -1,4 +1,6 @@
-use crate::{Lease, ReplicaId, TaskId};
+use placement::{Explanation, ReplicaKey};
+
+use crate::{Lease, TaskId};
 
 /// What the scheduler wants done, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +25,12 @@ pub enum Action {
     /// Start an attempt.
     Dispatch {
         task: TaskId,
-        replica: ReplicaId,
+        replica: ReplicaKey,
         lease: Lease,
         /// Position last held, 0 for the head of the order.
         position: u64,
+        /// Why there.
+        decision: Box<Explanation>,
     },
     /// The task is over for the scheduler. With a lease it was running: stop that attempt, and release
     /// the lease once the engine confirms.

@@ -1,4 +1,8 @@
-use crate::{Class, Identity, Lease, ModelId, ReplicaId, ServiceSample, TaskId, Work};
+use std::sync::Arc;
+
+use placement::{Pool, ReplicaKey, ReplicaState, Request};
+
+use crate::{Class, Identity, Lease, ModelId, ServiceSample, TaskId, Work};
 
 /// What the scheduler is told. Instants are milliseconds of the one clock that also gives `step` its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub enum Event {
     /// stay as they are.
     ReplicaChanged(Replica),
     /// A replica is gone: nothing more is placed on it. Its leases stay until they are released.
-    ReplicaGone { replica: ReplicaId },
+    ReplicaGone { replica: ReplicaKey },
     /// The attempt under `lease` is over for the task; the slot is free only with `LeaseReleased`.
     AttemptEnded { task: TaskId, lease: Lease, next: Next },
     /// What a completed attempt of a model took; predictions are made of it.
@@ -38,6 +42,8 @@ pub enum Event {
 pub struct Offer {
     pub task: TaskId,
     pub model: ModelId,
+    /// What it asks of the replica that runs it; of the same model.
+    pub request: Arc<Request>,
     pub class: Class,
     pub identity: Identity,
     /// Order of admission, growing from offer to offer over the store's life.
@@ -64,18 +70,36 @@ pub struct Restored {
     pub requeued: bool,
     /// Not dispatched before this instant.
     pub not_before_ms: u64,
-    /// Runs only while nothing else runs on its replica.
-    pub alone: bool,
 }
 
 /// What the scheduler knows of a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replica {
-    pub id: ReplicaId,
-    /// Models that it can run now.
-    pub models: Vec<ModelId>,
-    /// Generations it runs at once; 0 closes it for new work.
-    pub slots: u32,
+    /// The pool that it belongs to; replaces what was known of that.
+    pub pool: Pool,
+    /// Which of its slots are taken is not asked here: the scheduler knows whom it gave them to.
+    pub replica: placement::Replica,
+}
+
+impl Replica {
+    /// A replica without any abilities of its own that can run `models` now, so many generations at once; 0
+    /// closes it for new work.
+    #[must_use]
+    pub fn new(key: ReplicaKey, models: &[ModelId], slots: u32) -> Self {
+        let mut replica = placement::Replica::ready(key.clone(), "", slots);
+        replica.models = models
+            .iter()
+            .map(|model| placement::ReadyModel {
+                model: Arc::clone(&model.0),
+                ctx_tokens: None,
+                is_verified: false,
+            })
+            .collect();
+        if slots == 0 {
+            replica.state = ReplicaState::NotReady;
+        }
+        Self { pool: Pool::new(key.node, key.pool), replica }
+    }
 }
 
 /// What becomes of a task after an attempt.
@@ -87,9 +111,7 @@ pub enum Next {
     Requeue {
         /// Not before this instant.
         not_before_ms: u64,
-        /// Replicas to avoid while another is feasible: those that failed it.
-        avoid: Vec<ReplicaId>,
-        /// Only while nothing else runs on its replica.
-        alone: bool,
+        /// What it asks of its replica from now on.
+        request: Arc<Request>,
     },
 }

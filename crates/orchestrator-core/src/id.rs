@@ -16,10 +16,6 @@ impl fmt::Display for TaskId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModelId(pub Arc<str>);
 
-/// A replica, as `<pool>.<replica>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReplicaId(pub Arc<str>);
-
 /// A client identity: a token's name, or `localhost`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity(pub Arc<str>);

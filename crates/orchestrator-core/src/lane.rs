@@ -1,11 +1,14 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
+
+use placement::Request;
 
 use crate::{
     Identity,
     order_tree::{Forest, Tree},
     queued_work::QueuedWork,
     slab::Key,
-    task::{Need, Task},
+    task::Task,
+    wanting::{Head, Wanting, is_same},
 };
 
 /// The queue of one class of one model, in the order of ORCH-043: re-queued tasks by sequence, then
@@ -15,7 +18,7 @@ use crate::{
 /// of its tasks that starts, so that the backlog of one delays another by at most one task per identity.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lane {
-    /// Re-queued tasks that may start, by what they want: the tasks of a group can use the same slots.
+    /// Re-queued tasks that may start, by what they ask for: the tasks of a group can use the same slots.
     again: Vec<Group>,
     /// Re-queued tasks that may not start yet.
     delayed: Tree,
@@ -23,6 +26,8 @@ pub(crate) struct Lane {
     identities: BTreeMap<Identity, Backlog>,
     /// Identities with queued tasks, in the order of their turns.
     ring: BTreeMap<u64, Identity>,
+    /// The tasks in rotation by what they ask for.
+    wanting: Wanting,
     next_turn: u64,
     /// All queued tasks of the lane.
     queued: u64,
@@ -32,7 +37,7 @@ pub(crate) struct Lane {
 
 #[derive(Debug, Clone)]
 struct Group {
-    need: Need,
+    request: Arc<Request>,
     tasks: Tree,
 }
 
@@ -75,6 +80,7 @@ impl Lane {
         identity: &Identity,
         task: Key<Task>,
         (sequence, since_ms): (u64, u64),
+        request: &Arc<Request>,
     ) {
         let backlog = self.backlog_mut(identity);
         let is_first = backlog.tasks.is_empty();
@@ -83,6 +89,7 @@ impl Lane {
         if is_first {
             self.ring.insert(turn, identity.clone());
         }
+        self.wanting.add(request, (identity, turn), (sequence, task));
         self.queued += 1;
     }
 
@@ -92,8 +99,11 @@ impl Lane {
         forest: &mut Forest,
         identity: &Identity,
         task: Key<Task>,
+        sequence: u64,
+        request: &Arc<Request>,
     ) {
         let backlog = self.identities.get_mut(identity).expect("it has a queued task");
+        self.wanting.remove(request, (identity, backlog.turn), (sequence, task));
         forest.remove(&mut backlog.tasks, task);
         if backlog.tasks.is_empty() {
             self.ring.remove(&backlog.turn);
@@ -108,8 +118,10 @@ impl Lane {
         forest: &mut Forest,
         identity: &Identity,
         task: Key<Task>,
+        sequence: u64,
+        request: &Arc<Request>,
     ) {
-        self.remove_fresh(forest, identity, task);
+        self.remove_fresh(forest, identity, task, sequence, request);
         let turn = self.next_turn;
         if let Some(backlog) = self.identities.get_mut(identity) {
             self.next_turn += 1;
@@ -117,27 +129,33 @@ impl Lane {
             if let Some(name) = self.ring.remove(&from) {
                 self.ring.insert(turn, name);
             }
+            self.wanting.turn(from, turn);
         }
     }
 
     pub(crate) fn push_again(
         &mut self,
         forest: &mut Forest,
-        need: &Need,
+        request: &Arc<Request>,
         task: Key<Task>,
         (sequence, since_ms): (u64, u64),
     ) {
-        let index = self.again.iter().position(|group| group.need == *need).unwrap_or_else(|| {
-            self.again.push(Group { need: need.clone(), tasks: Tree::default() });
+        let index = self.find_again(request).unwrap_or_else(|| {
+            self.again.push(Group { request: Arc::clone(request), tasks: Tree::default() });
             self.again.len() - 1
         });
         forest.insert(&mut self.again[index].tasks, task, sequence, since_ms);
         self.queued += 1;
     }
 
-    pub(crate) fn remove_again(&mut self, forest: &mut Forest, need: &Need, task: Key<Task>) {
-        let index = self.again.iter().position(|group| group.need == *need);
-        let index = index.expect("a re-queued task is in the group of its need");
+    pub(crate) fn remove_again(
+        &mut self,
+        forest: &mut Forest,
+        request: &Arc<Request>,
+        task: Key<Task>,
+    ) {
+        let index = self.find_again(request);
+        let index = index.expect("a re-queued task is in the group of its request");
         forest.remove(&mut self.again[index].tasks, task);
         if self.again[index].tasks.is_empty() {
             self.again.remove(index);
@@ -160,14 +178,38 @@ impl Lane {
         self.queued -= 1;
     }
 
-    /// The first task of each group of re-queued tasks that may start, with what the group wants.
+    /// `request` as the queue holds it, so that equal ones are kept once.
+    pub(crate) fn shared(&self, request: Arc<Request>) -> Arc<Request> {
+        match self.find_again(&request) {
+            Some(index) => Arc::clone(&self.again[index].request),
+            None => self.wanting.shared(request),
+        }
+    }
+
+    /// A queued task in rotation asks for something else.
+    pub(crate) fn change_fresh(
+        &mut self,
+        identity: &Identity,
+        (sequence, task): (u64, Key<Task>),
+        (from, to): (&Arc<Request>, &Arc<Request>),
+    ) {
+        let turn = self.identities[identity].turn;
+        self.wanting.remove(from, (identity, turn), (sequence, task));
+        self.wanting.add(to, (identity, turn), (sequence, task));
+    }
+
+    fn find_again(&self, request: &Arc<Request>) -> Option<usize> {
+        self.again.iter().position(|group| is_same(&group.request, request))
+    }
+
+    /// The first task of each group of re-queued tasks that may start, with what the group asks for.
     pub(crate) fn again_heads<'a>(
         &'a self,
         forest: &'a Forest,
-    ) -> impl Iterator<Item = (Key<Task>, &'a Need)> {
+    ) -> impl Iterator<Item = (Key<Task>, &'a Request)> {
         self.again.iter().map(|group| {
             let head = forest.first(group.tasks).expect("a group without tasks is dropped");
-            (head, &group.need)
+            (head, &*group.request)
         })
     }
 
@@ -175,6 +217,11 @@ impl Lane {
     pub(crate) fn fresh_head(&self, forest: &Forest) -> Option<Key<Task>> {
         let (_turn, identity) = self.ring.first_key_value()?;
         forest.first(self.identities.get(identity)?.tasks)
+    }
+
+    /// The next task in rotation of those that ask for the same, for each thing that is asked for.
+    pub(crate) fn fresh_heads(&self) -> impl Iterator<Item = Head<'_>> {
+        self.wanting.heads()
     }
 
     /// Re-queued tasks of this lane before `sequence`, those included that may not start yet: they keep
@@ -257,6 +304,18 @@ impl Lane {
         let again = self.again.iter().map(|group| group.tasks);
         let trees = fresh.chain(again).chain([self.delayed]);
         trees.flat_map(|tree| forest.tasks(tree)).collect()
+    }
+
+    /// Whether the tasks in rotation are exactly those that are listed by what they ask for.
+    pub(crate) fn is_wanting_sound(&self, forest: &Forest) -> bool {
+        let mut fresh: Vec<_> = {
+            let backlogs = self.identities.values();
+            backlogs.flat_map(|backlog| forest.tasks(backlog.tasks)).collect()
+        };
+        let mut wanting: Vec<_> = self.wanting.tasks().collect();
+        fresh.sort();
+        wanting.sort();
+        fresh == wanting
     }
 
     /// Whether the ring holds exactly the identities with queued tasks, at their turns.

@@ -1,4 +1,6 @@
-use std::{collections::BTreeSet, num::NonZeroU32};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
+
+use placement::{Cursor, Request};
 
 use crate::{
     Class, Limits, ModelId,
@@ -36,6 +38,10 @@ pub(crate) struct ModelQueue {
     pub(crate) alone_ready: u64,
     /// Replicas that serve it, by ascending id.
     pub(crate) replicas: Vec<Key<ReplicaSlots>>,
+    /// Contexts that they have for it, in tokens; ascending, each once.
+    pub(crate) contexts: Vec<u64>,
+    /// Where `round-robin` stands.
+    pub(crate) cursor: Cursor,
     /// Its place among models that wait for the same slots.
     pub(crate) turn: u64,
     /// Tasks of batch that may start, by when they began to wait and their sequence.
@@ -84,6 +90,8 @@ impl ModelQueue {
             batch_drain: Rate::default(),
             alone_ready: 0,
             replicas: Vec::new(),
+            contexts: Vec::new(),
+            cursor: Cursor::default(),
             turn: 0,
             batch_waiting: BTreeSet::new(),
             interactive_streak: 0,
@@ -109,6 +117,22 @@ impl ModelQueue {
             Class::Interactive => &mut self.reserved_interactive,
             Class::Batch => &mut self.reserved_batch,
         }
+    }
+
+    /// `request`, of a task that asks for a context of so many tokens, with that rounded up to the next one
+    /// that a replica has, so that tasks which suit the same replicas ask for the same. As long as the
+    /// contexts stay, nothing that is decided changes by it.
+    pub(crate) fn rounded(&self, request: Arc<Request>, ctx_tokens: Option<u64>) -> Arc<Request> {
+        let next = ctx_tokens.and_then(|needed| {
+            match self.contexts.partition_point(|has| *has < needed) {
+                0 => None,
+                at => Some(self.contexts.get(at).copied().unwrap_or(u64::MAX)),
+            }
+        });
+        if request.ctx_tokens == next {
+            return request;
+        }
+        Arc::new(Request { ctx_tokens: next, ..Request::clone(&request) })
     }
 
     pub(crate) fn queued(&self) -> u64 {

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
+use placement::{Node, ReplicaKey, ReplicaState, Snapshot};
+
 use crate::{
-    Lease, ReplicaId,
+    Lease, Replica,
     model_queue::ModelQueue,
     slab::{Key, Slab},
     task::Task,
@@ -11,17 +13,22 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct ReplicaTable {
     pub(crate) replicas: Slab<ReplicaSlots>,
-    pub(crate) by_id: BTreeMap<ReplicaId, Key<ReplicaSlots>>,
+    pub(crate) by_id: BTreeMap<ReplicaKey, Key<ReplicaSlots>>,
     pub(crate) leases: BTreeMap<Lease, Held>,
+    /// What placement decides by: the replicas that are there, with their slots that are taken.
+    pub(crate) snapshot: Snapshot,
+    /// Replicas that empty for a task that wants one to itself.
+    pub(crate) emptying: Vec<Key<ReplicaSlots>>,
     last_lease: u64,
 }
 
 /// One replica.
 #[derive(Debug, Clone)]
 pub(crate) struct ReplicaSlots {
-    pub(crate) id: ReplicaId,
+    pub(crate) id: ReplicaKey,
     /// Empty, like `slots`, once the replica is gone.
     pub(crate) models: Vec<Key<ModelQueue>>,
+    /// Open ones: none where it takes no work.
     pub(crate) slots: u32,
     /// Leases that are not released.
     pub(crate) busy: u32,
@@ -47,26 +54,51 @@ impl ReplicaTable {
             replicas: Slab::new(),
             by_id: BTreeMap::new(),
             leases: BTreeMap::new(),
+            snapshot: Snapshot::default(),
+            emptying: Vec::new(),
             last_lease: 0,
         }
     }
 
-    /// The record of `id`, made if there is none.
-    pub(crate) fn announced(&mut self, id: &ReplicaId) -> Key<ReplicaSlots> {
-        if let Some(&replica) = self.by_id.get(id) {
-            self.replicas[replica].is_announced = true;
-            return replica;
-        }
-        let replica = self.replicas.insert(ReplicaSlots {
-            id: id.clone(),
-            models: Vec::new(),
-            slots: 0,
-            busy: 0,
-            alone: None,
-            is_announced: true,
+    /// Takes in what is known of a replica, and gives its record, made if there is none.
+    pub(crate) fn announce(&mut self, change: &Replica) -> Key<ReplicaSlots> {
+        let Replica { pool, replica } = change;
+        let id = &replica.key;
+        let key = self.by_id.get(id).copied().unwrap_or_else(|| {
+            let key = self.replicas.insert(ReplicaSlots {
+                id: id.clone(),
+                models: Vec::new(),
+                slots: 0,
+                busy: 0,
+                alone: None,
+                is_announced: true,
+            });
+            self.by_id.insert(id.clone(), key);
+            key
         });
-        self.by_id.insert(id.clone(), replica);
-        replica
+        let slots = &mut self.replicas[key];
+        slots.is_announced = true;
+        slots.slots = if replica.state == ReplicaState::Ready { replica.slots } else { 0 };
+        // Every node that announces something is online in this build.
+        self.snapshot.put_node(Node::online(id.node.clone()));
+        self.snapshot.put_pool(pool.clone()).expect("its node was put just now");
+        self.snapshot.put_replica(replica.clone()).expect("its pool was put just now");
+        self.refresh(key);
+        key
+    }
+
+    /// The replica is gone: nothing is placed there any more. Its leases stay.
+    pub(crate) fn withdraw(&mut self, replica: Key<ReplicaSlots>) {
+        let slots = &mut self.replicas[replica];
+        slots.slots = 0;
+        slots.is_announced = false;
+        let ReplicaKey { node, pool, .. } = &slots.id;
+        self.snapshot.remove_replica(&slots.id);
+        let is_sibling = |one: &placement::Replica| one.key.node == *node && one.key.pool == *pool;
+        if !self.snapshot.replicas().any(is_sibling) {
+            self.snapshot.remove_pool(node, pool);
+        }
+        self.forget_if_gone(replica);
     }
 
     pub(crate) fn lease(
@@ -84,6 +116,7 @@ impl ReplicaTable {
         if alone {
             slots.alone = Some(lease);
         }
+        self.refresh(replica);
         lease
     }
 
@@ -102,6 +135,7 @@ impl ReplicaTable {
         if slots.alone == Some(lease) {
             slots.alone = None;
         }
+        self.refresh(replica);
         Some(replica)
     }
 
@@ -111,6 +145,33 @@ impl ReplicaTable {
         if !slots.is_announced && slots.busy == 0 {
             let slots = self.replicas.remove(replica);
             self.by_id.remove(&slots.id);
+            self.emptying.retain(|other| *other != replica);
         }
+    }
+
+    /// Lets exactly these replicas empty.
+    pub(crate) fn set_emptying(&mut self, emptying: Vec<Key<ReplicaSlots>>) {
+        if emptying == self.emptying {
+            return;
+        }
+        let former = std::mem::replace(&mut self.emptying, emptying);
+        let changed: Vec<_> = former.iter().chain(&self.emptying).copied().collect();
+        for replica in changed {
+            self.refresh(replica);
+        }
+    }
+
+    /// Whether something can start there that does not want the replica to itself.
+    pub(crate) fn has_slot(&self, replica: Key<ReplicaSlots>) -> bool {
+        let slots = &self.replicas[replica];
+        slots.busy < slots.slots && slots.alone.is_none() && !self.emptying.contains(&replica)
+    }
+
+    /// Tells the snapshot which slots are taken.
+    fn refresh(&mut self, replica: Key<ReplicaSlots>) {
+        let Some(slots) = self.replicas.get(replica) else { return };
+        self.snapshot.set_busy(&slots.id, slots.busy);
+        let is_kept = slots.alone.is_some() || self.emptying.contains(&replica);
+        self.snapshot.set_kept(&slots.id, is_kept);
     }
 }

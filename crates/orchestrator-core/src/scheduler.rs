@@ -8,21 +8,26 @@ mod shedding;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, DefaultHasher},
+    sync::Arc,
 };
+
+use placement::{ReplicaKey, Request};
 
 use crate::{
     Action, Class, EndedBy, Event, Lease, Limits, ModelId, Next, Offer, QueueLimit, Replica,
-    ReplicaId, Restored, TaskId, WhenFull,
+    Restored, Strategies, TaskId, WhenFull,
     model_queue::{Ages, ModelQueue},
     order_tree::Forest,
     rate::Rate,
     replica_table::{ReplicaSlots, ReplicaTable},
     service_times::ServiceTimes,
     slab::{Key, Slab},
-    task::{Need, Place, Task},
+    task::{Place, Task},
     wait_watch::WaitWatch,
+    wanting::is_same,
 };
 
+use dispatch::CANDIDATES_MAX;
 pub use eviction::BACK_OFF_MS_MAX;
 pub use invariants::Violation;
 pub use query::{Depth, Slots};
@@ -40,6 +45,7 @@ pub use query::{Depth, Slots};
 #[derive(Debug, Clone)]
 pub struct Scheduler {
     limits: Limits,
+    strategies: Strategies,
     forest: Forest,
     tasks: Slab<Task>,
     /// Never iterated; the hasher is unkeyed, as task ids are made by the server.
@@ -77,6 +83,7 @@ impl Scheduler {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            strategies: Strategies::default(),
             forest: Forest::default(),
             tasks: Slab::new(),
             by_id: HashMap::default(),
@@ -113,6 +120,11 @@ impl Scheduler {
         if changes_victims {
             self.list_evictable();
         }
+    }
+
+    /// How replicas are chosen, from the next step on.
+    pub fn strategies_mut(&mut self) -> &mut Strategies {
+        &mut self.strategies
     }
 
     /// Takes in `event` at `now_ms` and says what is to be done, in order. An instant before that of an
@@ -176,7 +188,7 @@ impl Scheduler {
                 return;
             }
         };
-        let task = self.remember(offer, model, Need::default());
+        let task = self.remember(offer, model);
         let victims = self.set_aside(task, victims);
         let Task { class, ref identity, prompt_bytes, id, .. } = self.tasks[task];
         let queue = &mut self.models[model];
@@ -232,14 +244,14 @@ impl Scheduler {
     }
 
     fn restore(&mut self, restored: Restored) {
-        let Restored { offer, requeued, not_before_ms, alone } = restored;
+        let Restored { offer, requeued, not_before_ms } = restored;
         if self.by_id.contains_key(&offer.task) {
             self.refused_events += 1;
             return;
         }
         let model = self.model(&offer.model);
-        let task = self.remember(offer, model, Need::new(alone, Vec::new()));
-        let ran_before = requeued || alone || not_before_ms > self.now_ms;
+        let ran_before = requeued || offer.request.alone || not_before_ms > self.now_ms;
+        let task = self.remember(offer, model);
         let place = if ran_before { self.place_again(not_before_ms) } else { Place::Fresh };
         self.enqueue(task, place);
     }
@@ -249,9 +261,10 @@ impl Scheduler {
     }
 
     fn change_replica(&mut self, change: &Replica) {
-        let replica = self.table.announced(&change.id);
+        let replica = self.table.announce(change);
         self.unlist(replica);
-        let mut models: Vec<_> = change.models.iter().map(|id| self.model(id)).collect();
+        let names = change.replica.models.iter().map(|one| ModelId(Arc::clone(&one.model)));
+        let mut models: Vec<_> = names.map(|id| self.model(&id)).collect();
         models.sort();
         models.dedup();
         for &model in &models {
@@ -261,20 +274,71 @@ impl Scheduler {
             });
             serving.insert(at, replica);
         }
-        let slots = &mut self.table.replicas[replica];
-        slots.models = models;
-        slots.slots = change.slots;
+        self.table.replicas[replica].models = models;
+        self.regroup();
     }
 
-    fn drop_replica(&mut self, id: &ReplicaId) {
+    fn drop_replica(&mut self, id: &ReplicaKey) {
         let Some(&replica) = self.table.by_id.get(id) else {
             return;
         };
         self.unlist(replica);
-        let slots = &mut self.table.replicas[replica];
-        slots.slots = 0;
-        slots.is_announced = false;
-        self.table.forget_if_gone(replica);
+        self.table.withdraw(replica);
+        self.regroup();
+    }
+
+    /// Looks which contexts the models that were touched have now, and rounds their tasks to those.
+    fn regroup(&mut self) {
+        for model in self.touched.clone() {
+            let Some(queue) = self.models.get(model) else { continue };
+            let snapshot = &self.table.snapshot;
+            let of_replica = |replica: &Key<ReplicaSlots>| {
+                let replica = snapshot.replica(&self.table.replicas[*replica].id)?;
+                replica.models.iter().find(|one| one.model == queue.id.0)?.ctx_tokens
+            };
+            let mut contexts: Vec<u64> = queue.replicas.iter().filter_map(of_replica).collect();
+            contexts.sort_unstable();
+            contexts.dedup();
+            if queue.contexts == contexts {
+                continue;
+            }
+            let queue = &mut self.models[model];
+            queue.contexts = contexts;
+            let mut tasks = queue.interactive.tasks(&self.forest);
+            tasks.extend(queue.batch.tasks(&self.forest));
+            for task in tasks {
+                let asked = Arc::clone(&self.tasks[task].request);
+                self.ask(task, asked);
+            }
+        }
+    }
+
+    /// Lets a queued task ask for something else of its replica.
+    fn ask(&mut self, task: Key<Task>, request: Arc<Request>) {
+        let Task {
+            model, class, ref identity, sequence, waiting_since_ms, ctx_tokens, place, ..
+        } = self.tasks[task];
+        let queue = &mut self.models[model];
+        let request = queue.rounded(request, ctx_tokens);
+        let lane = queue.lane_mut(class);
+        let request = lane.shared(request);
+        let former = &self.tasks[task].request;
+        if is_same(former, &request) {
+            return;
+        }
+        match place {
+            Place::Fresh => lane.change_fresh(identity, (sequence, task), (former, &request)),
+            Place::Again => {
+                let at = (sequence, waiting_since_ms);
+                lane.remove_again(&mut self.forest, former, task);
+                lane.push_again(&mut self.forest, &request, task, at);
+            }
+            Place::Reserved { .. }
+            | Place::Evicting { .. }
+            | Place::Delayed { .. }
+            | Place::Running { .. } => {}
+        }
+        self.tasks[task].request = request;
     }
 
     /// Takes the replica off the lists of its models.
@@ -293,8 +357,9 @@ impl Scheduler {
         self.stop_running(task, lease);
         match next {
             Next::Ended => self.forget(task),
-            Next::Requeue { not_before_ms, avoid, alone } => {
-                self.tasks[task].need = Need::new(alone, avoid);
+            Next::Requeue { not_before_ms, request } => {
+                self.tasks[task].ctx_tokens = request.ctx_tokens;
+                self.tasks[task].request = request;
                 self.tasks[task].waiting_since_ms = self.now_ms;
                 self.enqueue(task, self.place_again(not_before_ms));
             }
@@ -354,14 +419,14 @@ impl Scheduler {
     fn wake(&mut self, task: Key<Task>) {
         self.tasks[task].place = Place::Again;
         let entry = &self.tasks[task];
-        let Task { model, class, sequence, ref need, .. } = *entry;
+        let Task { model, class, sequence, ref request, .. } = *entry;
         let queue = &mut self.models[model];
         queue.note_waiting(entry);
         queue.lane_mut(class).remove_delayed(&mut self.forest, task);
-        let since_ms = entry.waiting_since_ms;
-        queue.lane_mut(class).push_again(&mut self.forest, need, task, (sequence, since_ms));
-        queue.alone_ready += u64::from(need.alone);
-        self.alone_ready += u64::from(need.alone);
+        let at = (sequence, entry.waiting_since_ms);
+        queue.lane_mut(class).push_again(&mut self.forest, request, task, at);
+        queue.alone_ready += u64::from(request.alone);
+        self.alone_ready += u64::from(request.alone);
         self.touched.push(model);
         self.set_timer(task);
     }
@@ -390,8 +455,9 @@ impl Scheduler {
     /// Puts a task that is in no queue into the one that `place` names.
     fn enqueue(&mut self, task: Key<Task>, place: Place) {
         self.tasks[task].place = place;
+        self.round(task);
         let entry = &self.tasks[task];
-        let Task { model, class, ref identity, sequence, prompt_bytes, ref need, .. } = *entry;
+        let Task { model, class, ref identity, sequence, prompt_bytes, ref request, .. } = *entry;
         let at = (sequence, entry.waiting_since_ms);
         let queue = &mut self.models[model];
         if queue.queued() == 0 {
@@ -402,15 +468,16 @@ impl Scheduler {
         queue.lane_mut(class).work_mut().add(&entry.work);
         match place {
             Place::Fresh => {
-                queue.lane_mut(class).push_fresh(&mut self.forest, identity, task, at);
+                let lane = queue.lane_mut(class);
+                lane.push_fresh(&mut self.forest, identity, task, at, request);
                 if self.limits.when_full == WhenFull::DropLru && entry.is_evictable {
                     queue.evictable.of_mut(class).insert((sequence, task));
                 }
             }
             Place::Again => {
-                queue.lane_mut(class).push_again(&mut self.forest, need, task, at);
-                queue.alone_ready += u64::from(need.alone);
-                self.alone_ready += u64::from(need.alone);
+                queue.lane_mut(class).push_again(&mut self.forest, request, task, at);
+                queue.alone_ready += u64::from(request.alone);
+                self.alone_ready += u64::from(request.alone);
             }
             Place::Delayed { .. } => {
                 queue.lane_mut(class).push_delayed(&mut self.forest, task, at);
@@ -425,10 +492,20 @@ impl Scheduler {
         self.set_timer(task);
     }
 
+    /// Rounds what the task, which is in no queue, asks for to what replicas have, and keeps equal requests
+    /// once.
+    fn round(&mut self, task: Key<Task>) {
+        let Task { model, class, ref request, ctx_tokens, .. } = self.tasks[task];
+        let queue = &self.models[model];
+        let request = queue.rounded(Arc::clone(request), ctx_tokens);
+        self.tasks[task].request = queue.lane(class).shared(request);
+    }
+
     /// Takes a task out of its queue; the caller says at once where it stands instead.
     fn dequeue(&mut self, task: Key<Task>, starts: bool) {
         let entry = &self.tasks[task];
-        let Task { model, class, ref identity, prompt_bytes, ref need, place, .. } = *entry;
+        let Task { model, class, ref identity, sequence, prompt_bytes, ref request, place, .. } =
+            *entry;
         let queue = &mut self.models[model];
         queue.forget_waiting(entry);
         queue.lane_mut(class).work_mut().remove(&entry.work);
@@ -437,13 +514,17 @@ impl Scheduler {
         }
         match place {
             Place::Fresh if starts => {
-                queue.lane_mut(class).start_fresh(&mut self.forest, identity, task);
+                let lane = queue.lane_mut(class);
+                lane.start_fresh(&mut self.forest, identity, task, sequence, request);
             }
-            Place::Fresh => queue.lane_mut(class).remove_fresh(&mut self.forest, identity, task),
+            Place::Fresh => {
+                let lane = queue.lane_mut(class);
+                lane.remove_fresh(&mut self.forest, identity, task, sequence, request);
+            }
             Place::Again => {
-                queue.lane_mut(class).remove_again(&mut self.forest, need, task);
-                queue.alone_ready -= u64::from(need.alone);
-                self.alone_ready -= u64::from(need.alone);
+                queue.lane_mut(class).remove_again(&mut self.forest, request, task);
+                queue.alone_ready -= u64::from(request.alone);
+                self.alone_ready -= u64::from(request.alone);
             }
             Place::Delayed { .. } => queue.lane_mut(class).remove_delayed(&mut self.forest, task),
             Place::Reserved { .. } | Place::Evicting { .. } | Place::Running { .. } => {
@@ -480,7 +561,7 @@ impl Scheduler {
         }
     }
 
-    fn remember(&mut self, offer: Offer, model: Key<ModelQueue>, need: Need) -> Key<Task> {
+    fn remember(&mut self, offer: Offer, model: Key<ModelQueue>) -> Key<Task> {
         let id = offer.task;
         let task = self.tasks.insert(Task {
             id,
@@ -494,7 +575,8 @@ impl Scheduler {
             waiting_since_ms: offer.waiting_since_ms,
             deadline_ms: offer.deadline_ms,
             queue_until_ms: offer.queue_until_ms,
-            need,
+            ctx_tokens: offer.request.ctx_tokens,
+            request: offer.request,
             place: Place::Reserved { canceled: false },
             timer_ms: None,
         });

@@ -1,4 +1,8 @@
-use crate::{Class, Identity, Lease, ReplicaId, TaskId, Work, model_queue::ModelQueue, slab::Key};
+use std::sync::Arc;
+
+use placement::Request;
+
+use crate::{Class, Identity, Lease, TaskId, Work, model_queue::ModelQueue, slab::Key};
 
 /// What the scheduler knows of a live task.
 #[derive(Debug, Clone)]
@@ -15,19 +19,14 @@ pub(crate) struct Task {
     pub(crate) waiting_since_ms: u64,
     pub(crate) deadline_ms: Option<u64>,
     pub(crate) queue_until_ms: u64,
-    pub(crate) need: Need,
+    /// What it asks of its replica, with the context rounded up to one that some replica has
+    /// ([`ModelQueue::rounded`]).
+    pub(crate) request: Arc<Request>,
+    /// The context it really asks for.
+    pub(crate) ctx_tokens: Option<u64>,
     pub(crate) place: Place,
     /// The instant that its timer is set to.
     pub(crate) timer_ms: Option<u64>,
-}
-
-/// What a task wants of a replica beyond its model.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Need {
-    /// Nothing else may run there.
-    pub(crate) alone: bool,
-    /// Only where nobody else serves the model. Ascending, each once.
-    pub(crate) avoid: Vec<ReplicaId>,
 }
 
 /// Where a task stands.
@@ -66,13 +65,5 @@ impl Place {
             Self::Fresh | Self::Again | Self::Delayed { .. } => true,
             Self::Reserved { .. } | Self::Evicting { .. } | Self::Running { .. } => false,
         }
-    }
-}
-
-impl Need {
-    pub(crate) fn new(alone: bool, mut avoid: Vec<ReplicaId>) -> Self {
-        avoid.sort();
-        avoid.dedup();
-        Self { alone, avoid }
     }
 }

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use api_types::{ErrorCode, ModelView, QueueStatus};
 use metrics::{Counter, Declaration, Exposed, Family, Histogram, LabelValues, Sampled, write_page};
 use orchestrator::{Finished, Observer, Streamed, TaskLabels};
+use placement::{Explanation, Filter, Verdict};
 
 use crate::{
     Samples, declarations as declared,
@@ -18,6 +19,8 @@ pub struct DaemonMetrics {
     tasks_started: Arc<Family<Counter>>,
     tasks_finished: Arc<Family<Counter>>,
     failovers: Arc<Family<Counter>>,
+    placement_decisions: Arc<Family<Counter>>,
+    placement_rejections: Arc<Family<Counter>>,
     tokens_in: Arc<Family<Counter>>,
     tokens_out: Arc<Family<Counter>>,
     catalog_verifications: Arc<Family<Counter>>,
@@ -25,6 +28,7 @@ pub struct DaemonMetrics {
     sse_metrics_dropped: Arc<Family<Counter>>,
     facade_params_ignored: Arc<Family<Counter>>,
     admission: Arc<Family<Histogram>>,
+    placement: Arc<Family<Histogram>>,
     queue_wait: Arc<Family<Histogram>>,
     first_token: Arc<Family<Histogram>>,
     decode: Arc<Family<Histogram>>,
@@ -51,12 +55,18 @@ impl Default for DaemonMetrics {
         for cause in ["client", "shutdown", "unreadable"] {
             sse_disconnects.of(&[cause]);
         }
+        let placement_rejections = counter(&declared::PLACEMENT_REJECTIONS);
+        for filter in Filter::ALL {
+            placement_rejections.of(&[filter.name()]);
+        }
         Self {
             tasks_admitted: counter(&declared::TASKS_ADMITTED),
             tasks_rejected: counter(&declared::TASKS_REJECTED),
             tasks_started: counter(&declared::TASKS_STARTED),
             tasks_finished: counter(&declared::TASKS_FINISHED),
             failovers: counter(&declared::FAILOVERS),
+            placement_decisions: counter(&declared::PLACEMENT_DECISIONS),
+            placement_rejections,
             tokens_in: counter(&declared::TOKENS_IN),
             tokens_out: counter(&declared::TOKENS_OUT),
             catalog_verifications,
@@ -64,6 +74,7 @@ impl Default for DaemonMetrics {
             sse_metrics_dropped: counter(&declared::SSE_METRICS_DROPPED),
             facade_params_ignored: counter(&declared::FACADE_PARAMS_IGNORED),
             admission: histogram(&declared::ADMISSION),
+            placement: histogram(&declared::PLACEMENT),
             queue_wait: histogram(&declared::QUEUE_WAIT),
             first_token: histogram(&declared::FIRST_TOKEN),
             decode: histogram(&declared::DECODE),
@@ -110,6 +121,8 @@ impl DaemonMetrics {
             &self.tasks_started,
             &self.tasks_finished,
             &self.failovers,
+            &self.placement_decisions,
+            &self.placement_rejections,
             &self.tokens_in,
             &self.tokens_out,
             &self.catalog_verifications,
@@ -119,6 +132,7 @@ impl DaemonMetrics {
         ];
         let histograms = [
             &self.admission,
+            &self.placement,
             &self.queue_wait,
             &self.first_token,
             &self.decode,
@@ -182,6 +196,22 @@ impl Observer for DaemonMetrics {
 
     fn rejected(&self, refused: ErrorCode, policy: Option<&str>) {
         self.tasks_rejected.of(&[refused.name(), policy.unwrap_or(NONE)]).add(1);
+    }
+
+    fn placed(&self, decision: &Explanation, took: Duration) {
+        self.placement.of(&[]).observe(took);
+        let outcome = match decision.verdict {
+            Verdict::Assign { .. } => "assign",
+            Verdict::Prepare { .. } => "prepare",
+            Verdict::NoCapacity { .. } => "no_capacity",
+        };
+        let yes = |is: bool| if is { "true" } else { "false" };
+        let (pinned, fallback) = (yes(decision.is_pinned), yes(decision.is_fallback));
+        let strategy = decision.strategy.name();
+        self.placement_decisions.of(&[outcome, strategy, pinned, fallback]).add(1);
+        for reason in decision.candidates.iter().flat_map(|one| one.failed.names()) {
+            self.placement_rejections.of(&[reason]).add(1);
+        }
     }
 
     fn started(&self, task: TaskLabels<'_>, pool_id: &str, waited: Duration) {

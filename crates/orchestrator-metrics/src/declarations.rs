@@ -10,6 +10,10 @@ const WAIT_S: &[f64] = &[
 const WORK_S: &[f64] =
     &[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// Bounds for a single decision: from ten microseconds to fifty milliseconds.
+const DECISION_S: &[f64] =
+    &[0.00001, 0.00002, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05];
+
 /// [`orchestrator::Streamed::PAUSES_MS`] in seconds.
 const PAUSE_S: &[f64] =
     &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
@@ -38,6 +42,16 @@ pub(crate) static FAILOVERS: Declaration = Declaration::counter(
     "orchd_failovers_total",
     &["method", "outcome"],
     "Attempts that followed a lost one, by how they continued and what came of them.",
+);
+pub(crate) static PLACEMENT_DECISIONS: Declaration = Declaration::counter(
+    "orchd_placement_decisions_total",
+    &["outcome", "strategy", "pinned", "fallback"],
+    "Decisions where a task goes: for each attempt, and once for a task that has to wait for its first one.",
+);
+pub(crate) static PLACEMENT_REJECTIONS: Declaration = Declaration::counter(
+    "orchd_placement_rejections_total",
+    &["reason"],
+    "Replicas that such a decision passed over, by each filter that they failed.",
 );
 pub(crate) static TOKENS_IN: Declaration = Declaration::counter(
     "orchd_tokens_in_total",
@@ -140,6 +154,12 @@ pub(crate) static ADMISSION: Declaration = Declaration::seconds(
     WORK_S,
     "From a parsed request to the durable task, for admitted ones.",
 );
+pub(crate) static PLACEMENT: Declaration = Declaration::seconds(
+    "orchd_placement_seconds",
+    &[],
+    DECISION_S,
+    "What it took to decide where a task goes, with the scheduler's step around it.",
+);
 pub(crate) static QUEUE_WAIT: Declaration = Declaration::seconds(
     "orchd_queue_wait_seconds",
     &["priority"],
@@ -184,6 +204,8 @@ pub static DECLARATIONS: &[&Declaration] = &[
     &TASKS_STARTED,
     &TASKS_FINISHED,
     &FAILOVERS,
+    &PLACEMENT_DECISIONS,
+    &PLACEMENT_REJECTIONS,
     &TOKENS_IN,
     &TOKENS_OUT,
     &CATALOG_VERIFICATIONS,
@@ -205,6 +227,7 @@ pub static DECLARATIONS: &[&Declaration] = &[
     &HTTP_CONNECTIONS,
     &BUILD_INFO,
     &ADMISSION,
+    &PLACEMENT,
     &QUEUE_WAIT,
     &FIRST_TOKEN,
     &DECODE,

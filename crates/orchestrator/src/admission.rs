@@ -5,8 +5,9 @@ use std::{
 
 use adapter_host::{Needs, OutputSupport, Sampling, SamplingSupport};
 use api_types::{
-    Determinism, InvalidField, OutputRequest, PreparationView, Priority, ResponseFormat,
-    SamplingRequest, TaskRequest, TaskState, ToolChoice, ToolMode, Workload,
+    Determinism, InvalidField, OutputRequest, PlacementMode, PlacementRequest, PreparationView,
+    Priority, ResponseFormat, SamplingRequest, TaskRequest, TaskState, ToolChoice, ToolMode,
+    Workload,
 };
 use narration::{Fact, TraceContext, human};
 use orchestrator_core::{
@@ -25,6 +26,7 @@ use crate::{
     shared::{NoPlace, Reservation, Shared},
     span::Beginning,
     task_log::TaskLog,
+    wants::LOCAL_NODE,
 };
 
 /// Largest seed, so that every JSON reader keeps it exact.
@@ -189,12 +191,15 @@ async fn admit(
         return Err(Refusal::ShuttingDown);
     }
     let request = submission.request;
+    check_pin(shared, &request.placement)?;
     let model_ref =
         request.model_ref.clone().or_else(|| shared.models.default_model()).ok_or_else(|| {
             InvalidField::new("model_ref", "required: no default model is configured")
         })?;
     let model = shared.models.resolve(&model_ref)?;
     let pools = pools_for(shared, &model_ref, &model)?;
+    let pools = wished(pools, &request.placement)?;
+    shared.note_strategy(&model);
     let needs = needs(&request);
     let pools = check_features(pools, &request, &needs)?;
     let prompt_ids = render(shared, &model, &request).await?;
@@ -243,6 +248,7 @@ async fn admit(
         stop: request.sampling.stop,
         determinism: request.determinism,
         failover: request.failover,
+        placement: request.placement,
         cancel_when_alone_ms: request.cancel_on_disconnect.then_some(reattach_ms),
         client_ref: request.client_ref,
         metadata: request.metadata,
@@ -318,6 +324,7 @@ async fn commit_admission(
                     human = human(&Fact::Admitted { model: &row.spec.model_ref, position }),
                 );
                 committer.step(Event::Committed { task });
+                committer.tell_wait(task);
                 for (victim, end) in evicted {
                     end.show(&committer, &victim);
                 }
@@ -357,6 +364,8 @@ fn foreseen(
     Offer {
         task: TaskId(Uuid::nil()),
         model: ModelId(Arc::clone(&model.id)),
+        // Nothing is placed for it: times are foreseen for the model as a whole.
+        request: Arc::new(placement::Request::new(Arc::clone(&model.id))),
         class: class(priority),
         identity: Identity(Arc::clone(identity)),
         sequence: u64::MAX,
@@ -390,6 +399,55 @@ fn queue_full(shared: &Shared, no_place: &NoPlace) -> Refusal {
     tracing::debug!(event = "queue_full", limit = ?no_place.limit, policy_label);
     let retry_after_ms = no_place.retry_after_ms.unwrap_or(shared.options().reject_backoff_ms);
     Refusal::QueueFull { retry_after_ms, policy_label }
+}
+
+/// Checks what a task is pinned to (ORCH-120).
+fn check_pin(shared: &Shared, asked: &PlacementRequest) -> Result<(), Refusal> {
+    if asked.mode != PlacementMode::Pin {
+        return Ok(());
+    }
+    if !shared.options().allow_pins {
+        return Err(Refusal::PinsForbidden);
+    }
+    if asked.pin_node_id.as_deref().is_some_and(|node| node != LOCAL_NODE) {
+        let message = format!("no such node; there is `{LOCAL_NODE}`");
+        return Err(InvalidField::new("placement.pin_node_id", message).into());
+    }
+    let Some(pool) = asked.pin_pool_id.as_deref() else { return Ok(()) };
+    let mut pools = shared.pools.all();
+    pools.retain(|known| &*known.replica.pool_id == pool);
+    if pools.is_empty() {
+        let message = "no such pool; GET /v2/status lists them";
+        return Err(InvalidField::new("placement.pin_pool_id", message).into());
+    }
+    if pools.iter().all(|pool| pool.state != PoolState::Ready) {
+        return Err(Refusal::PinUnready { pool: pool.to_owned() });
+    }
+    Ok(())
+}
+
+/// The pools among `pools` that a task may go to by its own wish.
+fn wished(
+    mut pools: Vec<Arc<PoolFacts>>,
+    asked: &PlacementRequest,
+) -> Result<Vec<Arc<PoolFacts>>, Refusal> {
+    let may_take = |pool: &PoolFacts| {
+        let id = &*pool.replica.pool_id;
+        let is_in = |names: &[String]| names.iter().any(|name| name == id);
+        asked.pin_pool_id.as_deref().is_none_or(|pin| pin == id)
+            && !is_in(&asked.avoid_pools)
+            && (asked.allow_fallback
+                || asked.mode != PlacementMode::Prefer
+                || is_in(&asked.prefer_pools))
+            // No pool of this build is bound to devices.
+            && asked.require_device_mask.as_ref().is_none_or(Vec::is_empty)
+    };
+    pools.retain(|pool| may_take(pool));
+    if pools.is_empty() {
+        let message = "no configured pool of this model fits; ask for less";
+        return Err(InvalidField::new("placement", message).into());
+    }
+    Ok(pools)
 }
 
 /// The pools that a task of the model may go to.

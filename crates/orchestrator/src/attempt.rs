@@ -86,7 +86,7 @@ pub(crate) async fn attempt(
             return verdict;
         }
     };
-    begin(shared, live, pool, model, attempt_id, run_settings.as_ref()).await;
+    begin(shared, live, pool, model, attempt_id, run_settings.as_ref(), dispatch).await;
     // What attempts leave behind that no engine took up is not kept, so each before this one failed.
     let failover = (live.changing().progress.attempts.len() > 1).then_some(method.name());
     let verdict = Box::pin(stream(
@@ -279,6 +279,7 @@ async fn begin(
     model: &PoolModel,
     attempt_id: AttemptId,
     run_settings: Option<&serde_json::Value>,
+    dispatch: &Dispatch,
 ) {
     let now_ms = shared.clock.wall_ms();
     let digest = model.id.starts_with("sha256:").then(|| model.id.to_string());
@@ -299,6 +300,7 @@ async fn begin(
             outcome: None,
             tokens: 0,
             run_settings: run_settings.cloned(),
+            decision: Some(Arc::clone(&dispatch.decision)),
         });
         progress.ids_reserved = progress.ids_reserved.max(live.log.last_event() + ID_BLOCK);
         progress.first_segment.get_or_insert_with(|| shared.events.current_segment());

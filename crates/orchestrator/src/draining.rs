@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use adapter_host::ReplicaKey;
 use narration::{Fact, human};
-use orchestrator_core::{Event, ReplicaId};
+use orchestrator_core::Event;
 use tokio::time::Instant;
 
 use crate::{
@@ -55,12 +55,12 @@ impl Shared {
     }
 
     /// Whether a slot of the replica is taken.
-    fn is_busy(&self, id: &ReplicaId) -> bool {
+    fn is_busy(&self, id: &placement::ReplicaKey) -> bool {
         self.scheduler().slots(id).is_some_and(|slots| slots.busy > 0)
     }
 
     /// Stops the attempts there whose tasks another pool can go on with.
-    fn move_tasks(&self, id: &ReplicaId, from: &PoolFacts) {
+    fn move_tasks(&self, id: &placement::ReplicaKey, from: &PoolFacts) {
         let pools = self.pools.all();
         for live in self.all_live().iter().filter(|live| live.is_at_work_on(id)) {
             if pools.iter().any(|to| can_move(live, from, to)) {

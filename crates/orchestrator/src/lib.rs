@@ -43,6 +43,7 @@ mod stop_signal;
 mod subscription;
 mod task_log;
 mod verdict;
+mod wants;
 mod wire;
 
 pub use admission::{Accepted, Submission};
@@ -68,3 +69,4 @@ pub use shared::Parts;
 pub use span::{Span, SpanSink, Stage};
 pub use subscription::{Subscribed, Subscription};
 pub use task_log::{Delivery, Terminal};
+pub use wants::LOCAL_NODE;

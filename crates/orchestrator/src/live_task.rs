@@ -1,10 +1,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use api_types::{Priority, TaskState};
-use orchestrator_core::{Class, Identity, ModelId, Offer, ReplicaId, TaskId, Work};
+use orchestrator_core::{Class, Identity, ModelId, Offer, TaskId, Work};
+use placement::{ReplicaKey, Request};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, EndRow, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog};
+use crate::{Clock, EndRow, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog, wants};
 
 /// A task that has not ended, as this process holds it.
 pub(crate) struct LiveTask {
@@ -17,7 +18,7 @@ pub(crate) struct LiveTask {
     shown_until: u64,
     changing: Mutex<Changing>,
     /// Where an attempt is at work, and what stops that attempt alone.
-    at_work: Mutex<Option<(ReplicaId, CancellationToken)>>,
+    at_work: Mutex<Option<(ReplicaKey, CancellationToken)>>,
     stop: CancellationToken,
     stop_reason: OnceLock<StopReason>,
 }
@@ -114,7 +115,7 @@ impl LiveTask {
     }
 
     /// Notes where an attempt begins; what is returned fires when it is to stop.
-    pub(crate) fn begin_attempt(&self, replica: &ReplicaId) -> CancellationToken {
+    pub(crate) fn begin_attempt(&self, replica: &ReplicaKey) -> CancellationToken {
         let stop = self.stop.child_token();
         *self.at_work() = Some((replica.clone(), stop.clone()));
         stop
@@ -125,18 +126,18 @@ impl LiveTask {
     }
 
     /// Whether an attempt is at work there.
-    pub(crate) fn is_at_work_on(&self, replica: &ReplicaId) -> bool {
+    pub(crate) fn is_at_work_on(&self, replica: &ReplicaKey) -> bool {
         self.at_work().as_ref().is_some_and(|(at, _)| at == replica)
     }
 
     /// Stops the attempt that is at work there, so that the task goes on elsewhere.
-    pub(crate) fn move_from(&self, replica: &ReplicaId) {
+    pub(crate) fn move_from(&self, replica: &ReplicaKey) {
         if let Some((_, stop)) = self.at_work().as_ref().filter(|(at, _)| at == replica) {
             stop.cancel();
         }
     }
 
-    fn at_work(&self) -> MutexGuard<'_, Option<(ReplicaId, CancellationToken)>> {
+    fn at_work(&self) -> MutexGuard<'_, Option<(ReplicaKey, CancellationToken)>> {
         self.at_work.lock().expect("no holder panics")
     }
 
@@ -178,11 +179,19 @@ impl LiveTask {
         !has_attempts && self.log.last_event() == 0 && self.shown_until == 0
     }
 
+    /// What it asks of the replica that runs it next.
+    pub(crate) fn request(&self) -> Arc<Request> {
+        // The first event says that the task started.
+        let is_begun = self.log.last_event() > 1;
+        wants::request(&self.spec, &self.changing().progress, is_begun)
+    }
+
     /// The task as the scheduler sees it.
     pub(crate) fn offer(&self, clock: &dyn Clock) -> Offer {
         Offer {
             task: self.id,
             model: ModelId(self.spec.model_id.as_str().into()),
+            request: self.request(),
             class: class(self.spec.priority),
             identity: Identity(Arc::clone(&self.identity)),
             sequence: self.sequence,

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use api_types::{MessageRequest, ModelView, PreparationView};
 use async_trait::async_trait;
+use placement::Strategy;
 
 use crate::pool_table::PoolModel;
 
@@ -38,6 +39,8 @@ pub struct ModelFacts {
     pub max_tokens_default: u32,
     /// Work that must be done before the model can run.
     pub preparation: PreparationView,
+    /// How its replicas are chosen, where that is not as for all models.
+    pub strategy: Option<Strategy>,
 }
 
 /// Why a model reference admits no task.

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use api_types::{ErrorCode, Priority, TaskState};
+use placement::Explanation;
 
 /// Told of decisions as they are taken, so that somebody can count them. The calls come from the middle of
 /// the work: they return at once. None is made for a single token.
@@ -10,6 +11,10 @@ pub trait Observer: Send + Sync + 'static {
 
     /// A submission was refused; `policy` is the rule of the queue that did it, where one did.
     fn rejected(&self, _code: ErrorCode, _policy: Option<&str>) {}
+
+    /// It was decided where a task goes: for each attempt, and once for a task that has to wait for its first
+    /// one. `took` includes the step of the scheduler around it, in equal parts where that decided more.
+    fn placed(&self, _decision: &Explanation, _took: Duration) {}
 
     /// A task has its first attempt.
     fn started(&self, _task: TaskLabels<'_>, _pool_id: &str, _waited: Duration) {}

@@ -3,6 +3,10 @@
 pub struct Options {
     /// Bounds of the queue.
     pub queue: orchestrator_core::Limits,
+    /// How replicas are chosen, where a model has no strategy of its own.
+    pub strategy: placement::Strategy,
+    /// Whether requests may name the only pool or node to use.
+    pub allow_pins: bool,
     /// Longest wait of a task in the queue.
     pub queue_max_ms: u64,
     /// Back-off told to whoever meets a full queue.
@@ -65,6 +69,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             queue: orchestrator_core::Limits::default(),
+            strategy: placement::Strategy::default(),
+            allow_pins: true,
             queue_max_ms: 24 * 3600 * 1000,
             reject_backoff_ms: 1000,
             idle_ms: 60_000,

@@ -5,7 +5,9 @@ use std::{
 };
 
 use adapter_host::ReplicaKey;
-use api_types::{ModelView, PoolStatus, PreparationView, QueueStatus, TaskState, Workload};
+use api_types::{
+    DecisionView, ModelView, PoolStatus, PreparationView, QueueStatus, TaskState, Workload,
+};
 use bytes::Bytes;
 use orchestrator_core::{Event, TaskId};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ use crate::{
     result,
     shared::Shared,
     task_log::TaskLog,
+    wants,
 };
 
 /// How long a shutdown waits for room on a full device, beyond the drain.
@@ -87,6 +90,15 @@ impl Orchestrator {
         }
         let row = self.shared.journal.task(id).await?.ok_or(Refusal::UnknownTask)?;
         Ok((row, None))
+    }
+
+    /// Where the task was placed last, or, while it waits, what keeps it waiting now. `None` where it ended
+    /// without an attempt, and while it is being admitted.
+    #[must_use]
+    pub fn decision(&self, row: &TaskRow) -> Option<DecisionView> {
+        let waiting = self.shared.scheduler().explain(row.id);
+        let placed = || row.progress.attempts.last()?.decision.as_deref().cloned();
+        waiting.map(|decision| wants::decision_view(&decision)).or_else(placed)
     }
 
     /// Highest id of an event of the task that was shown.
@@ -285,7 +297,7 @@ impl Orchestrator {
         pools.retain(|pool| stays(pool) || shown.insert(of(pool)));
         let scheduler = self.shared.scheduler();
         let statuses = pools.iter().map(|pool| {
-            let slots = scheduler.slots(&pool.replica().id);
+            let slots = scheduler.slots(&replica_id(&pool.replica));
             PoolStatus {
                 pool_id: pool.replica.pool_id.to_string(),
                 engine: pool.engine.clone(),
@@ -363,9 +375,7 @@ impl Orchestrator {
     pub async fn shut_down(&self, drain: Duration) {
         self.shared.closing.cancel();
         for pool in self.shared.pools.all() {
-            let mut replica = pool.replica();
-            replica.slots = 0;
-            self.shared.step(Event::ReplicaChanged(replica));
+            self.shared.step(Event::ReplicaChanged(pool.closed_replica()));
         }
         // What failed is not waited for: nothing more can be made durable. Nor is a full device.
         let full = async {

@@ -5,9 +5,13 @@ use std::{
 
 use adapter_host::{Features, Needs, ReplicaKey};
 use api_types::{Determinism, Workload};
-use orchestrator_core::{ModelId, Replica, ReplicaId};
+use orchestrator_core::Replica;
+use placement::{ReadyModel, ReplicaState};
 
-use crate::TaskSpec;
+use crate::{
+    TaskSpec,
+    wants::{self, LOCAL_NODE},
+};
 
 /// The states of a pool that this build knows (ORCH-131).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,30 +116,55 @@ impl PoolFacts {
             && (spec.prompt_tokens.is_none() || ctx_max.is_none_or(|max| tokens <= max.into()))
     }
 
-    /// Whether it can go on with an answer of which something was shown (ORCH-101, ORCH-102).
-    pub(crate) fn continues(&self, spec: &TaskSpec) -> bool {
-        self.features.strict || (self.features.replay && !spec.output.is_constrained())
-    }
-
     /// The replica as the scheduler sees it.
     pub(crate) fn replica(&self) -> Replica {
-        let is_ready = self.state == PoolState::Ready;
-        Replica {
-            id: replica_id(&self.replica),
-            models: self.models.iter().map(|model| ModelId(Arc::clone(&model.id))).collect(),
-            slots: if is_ready { self.slots } else { 0 },
-        }
+        let key = replica_id(&self.replica);
+        let models = self.models.iter().map(|model| ReadyModel {
+            model: Arc::clone(&model.id),
+            ctx_tokens: model.ctx_max.map(u64::from),
+            is_verified: model.id.starts_with("sha256:"),
+        });
+        let pool = placement::Pool {
+            engine: self.engine.as_str().into(),
+            engine_version: self.engine_version.as_str().into(),
+            workloads: wants::workloads(self.features.workloads),
+            features: wants::features(&self.features),
+            ..placement::Pool::new(Arc::clone(&key.node), Arc::clone(&key.pool))
+        };
+        let replica = placement::Replica {
+            key,
+            state: match self.state {
+                PoolState::Ready => ReplicaState::Ready,
+                PoolState::Provisioning | PoolState::Preloading | PoolState::Backoff => {
+                    ReplicaState::NotReady
+                }
+                PoolState::Draining => ReplicaState::Draining,
+                PoolState::Failed => ReplicaState::Failed,
+            },
+            models: models.collect(),
+            slots: self.slots,
+            busy: 0,
+            is_kept: false,
+        };
+        Replica { pool, replica }
+    }
+
+    /// The replica for a scheduler that is to start nothing more there.
+    pub(crate) fn closed_replica(&self) -> Replica {
+        let mut replica = self.replica();
+        replica.replica.state = ReplicaState::Draining;
+        replica
     }
 }
 
-pub(crate) fn replica_id(key: &ReplicaKey) -> ReplicaId {
-    ReplicaId(key.to_string().into())
+pub(crate) fn replica_id(key: &ReplicaKey) -> placement::ReplicaKey {
+    placement::ReplicaKey::new(LOCAL_NODE, Arc::clone(&key.pool_id), Arc::clone(&key.replica_id))
 }
 
 /// All pools, by the scheduler's name of their replica.
 #[derive(Default)]
 pub(crate) struct PoolTable {
-    pools: RwLock<BTreeMap<ReplicaId, Arc<PoolFacts>>>,
+    pools: RwLock<BTreeMap<placement::ReplicaKey, Arc<PoolFacts>>>,
 }
 
 impl PoolTable {
@@ -144,11 +173,11 @@ impl PoolTable {
         self.pools.write().expect("no holder panics").insert(id, Arc::new(facts));
     }
 
-    pub(crate) fn get(&self, id: &ReplicaId) -> Option<Arc<PoolFacts>> {
+    pub(crate) fn get(&self, id: &placement::ReplicaKey) -> Option<Arc<PoolFacts>> {
         self.pools.read().expect("no holder panics").get(id).cloned()
     }
 
-    pub(crate) fn remove(&self, id: &ReplicaId) {
+    pub(crate) fn remove(&self, id: &placement::ReplicaKey) {
         self.pools.write().expect("no holder panics").remove(id);
     }
 

@@ -28,16 +28,16 @@ pub struct AttachedPool {
     pub adapter: Arc<dyn EngineAdapter>,
     /// The only models to use, by the engine's names; `None` uses all that the engine tells of.
     pub models: Option<Vec<String>>,
+    /// The pool under whose name its models are known; another one than its own where both hold the same.
+    pub models_of: Arc<str>,
 }
 
 impl Shared {
     /// Takes in what is known of a pool now.
     pub(crate) fn put_pool(self: &Arc<Self>, facts: PoolFacts) {
-        let mut replica = facts.replica();
-        if self.closing.is_cancelled() {
-            replica.slots = 0;
-        }
-        let former = self.pools.get(&replica.id);
+        let is_closing = self.closing.is_cancelled();
+        let replica = if is_closing { facts.closed_replica() } else { facts.replica() };
+        let former = self.pools.get(&replica.replica.key);
         if former.as_ref().is_none_or(|former| former.state != facts.state) {
             tracing::info!(
                 event = "pool_state",
@@ -159,7 +159,7 @@ impl Shared {
                 .collect(),
         };
         PoolFacts {
-            models: self.models.attach(&pool.replica.pool_id, &offered).await,
+            models: self.models.attach(&pool.models_of, &offered).await,
             replica: pool.replica.clone(),
             state: PoolState::Ready,
             last_error: None,

@@ -2,10 +2,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use adapter_host::{AttemptId, Needs, ReplicaKey, Sampling};
 use api_types::{
-    Determinism, ErrorBody, Failover, MessageRequest, OutputRequest, Priority, TaskState, Workload,
+    DecisionView, Determinism, ErrorBody, Failover, MessageRequest, OutputRequest,
+    PlacementRequest, Priority, TaskState, Workload,
 };
 use narration::TraceContext;
-use orchestrator_core::{ReplicaId, TaskId};
+use orchestrator_core::TaskId;
 use serde::{Deserialize, Serialize};
 
 use crate::{Region, TaskLabels, pool_table::replica_id};
@@ -101,6 +102,8 @@ pub struct TaskSpec {
     pub stop: Vec<String>,
     pub determinism: Determinism,
     pub failover: Failover,
+    #[serde(default, skip_serializing_if = "PlacementRequest::is_default")]
+    pub placement: PlacementRequest,
     /// Whether a lost last subscriber cancels the task, and how long one may be away.
     pub cancel_when_alone_ms: Option<u64>,
     pub client_ref: Option<String>,
@@ -195,10 +198,9 @@ pub struct Progress {
 
 impl Progress {
     /// Replicas that failed the task, each once.
-    pub(crate) fn failed_replicas(&self) -> Vec<ReplicaId> {
+    pub(crate) fn failed_replicas(&self) -> Vec<placement::ReplicaKey> {
         let failed = self.attempts.iter().filter(|one| one.outcome == Some(Outcome::Lost));
-        let key = |one: &AttemptRow| ReplicaKey::new(&one.pool_id, &one.replica_id);
-        let mut replicas: Vec<_> = failed.map(|one| replica_id(&key(one))).collect();
+        let mut replicas: Vec<_> = failed.map(|one| replica_id(&one.replica())).collect();
         replicas.sort();
         replicas.dedup();
         replicas
@@ -249,6 +251,15 @@ pub struct AttemptRow {
     pub tokens: u64,
     /// What the engine needs again for equal arithmetic.
     pub run_settings: Option<serde_json::Value>,
+    /// What placed it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Arc<DecisionView>>,
+}
+
+impl AttemptRow {
+    pub(crate) fn replica(&self) -> ReplicaKey {
+        ReplicaKey::new(&self.pool_id, &self.replica_id)
+    }
 }
 
 /// How an attempt ended.

@@ -163,12 +163,14 @@ async fn take_over(shared: &Arc<Shared>, row: TaskRow, found: Found, shown_until
         return;
     }
     let alone = poison.is_suspect();
+    if let Ok(facts) = shared.models.resolve(&live.spec.model_id) {
+        shared.note_strategy(&facts);
+    }
     let wait_ms = if alone { alone_after_ms(deaths) } else { 0 };
     let restored = Restored {
         offer: live.offer(&*shared.clock),
         requeued: has_run,
         not_before_ms: shared.clock.boot_ms() + wait_ms,
-        alone,
     };
     match live.spec.cancel_when_alone_ms {
         // Its client has to come back before it costs anything more.

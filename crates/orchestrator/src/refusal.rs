@@ -36,6 +36,10 @@ pub enum Refusal {
     PoolUnheard { model: String },
     #[error("all pools of model `{model}` have failed; `orchctl status` says why")]
     PoolsFailed { model: String },
+    #[error("requests may not name the only pool or node; see placement.allow_pins")]
+    PinsForbidden,
+    #[error("pool `{pool}`, which the task is pinned to, is not ready; try again")]
+    PinUnready { pool: String },
     #[error("the queue is full; try again later")]
     QueueFull {
         retry_after_ms: u64,
@@ -124,6 +128,8 @@ impl Refusal {
             Self::UnknownEvent { asked, last_event_id } => {
                 body.details = Some(json!({ "asked": asked, "last_event_id": last_event_id }));
             }
+            Self::PinsForbidden => body.field = Some("placement.mode".to_owned()),
+            Self::PinUnready { pool } => body.pool_id = Some(pool.clone()),
             Self::IdempotencyMismatch
             | Self::Model(_)
             | Self::NoPool { .. }
@@ -153,6 +159,8 @@ impl Refusal {
             Self::ContextExceeded { .. } => ErrorCode::ContextExceeded,
             Self::DeadlineUnmet { .. } => ErrorCode::DeadlineUnmet,
             Self::PoolsFailed { .. } => ErrorCode::PoolUnavailable,
+            Self::PinsForbidden => ErrorCode::PolicyDenied,
+            Self::PinUnready { .. } => ErrorCode::PoolUnready,
             Self::QueueFull { .. } => ErrorCode::AdmissionReject,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::TooManyStreams { .. } => ErrorCode::TooManyStreams,

@@ -1,10 +1,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use adapter_host::AttemptId;
-use api_types::{ErrorBody, ErrorCode, Failover, TaskState};
+use api_types::{DecisionView, ErrorBody, ErrorCode, Failover, TaskState};
 use futures_util::FutureExt as _;
 use narration::{Fact, human};
-use orchestrator_core::{Event, Lease, ModelId, Next, ReplicaId, ServiceSample};
+use orchestrator_core::{Event, Lease, ModelId, Next, ServiceSample};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use crate::{
     attempt::attempt,
     ending::{Counted, Ending, finish, task_error},
     live_task::LiveTask,
-    pool_table::{PoolFacts, PoolState, replica_id},
+    pool_table::{PoolFacts, PoolState},
     shared::Shared,
     span::RunSpans,
     verdict::{RetryReason, Verdict, stopped_ending},
@@ -31,10 +31,12 @@ const OVERLOADED_RETRY_MS: u64 = 500;
 /// Where a task runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
-    pub(crate) replica: ReplicaId,
+    pub(crate) replica: placement::ReplicaKey,
     pub(crate) lease: Lease,
     /// Position last held in the queue.
     pub(crate) position: u64,
+    /// Why there.
+    pub(crate) decision: Arc<DecisionView>,
 }
 
 /// Runs one attempt of a task and does what follows from it.
@@ -48,12 +50,6 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
     };
-    if !suits(live, &pool, &shared.pools.serving(&live.spec.model_id)) {
-        spans.over(Some("misplaced"));
-        misplaced(shared, live, &dispatch).await;
-        shared.step(Event::LeaseReleased { lease: dispatch.lease });
-        return;
-    }
     tracing::debug!(
         event = "task_placed",
         pool_id = &*pool.replica.pool_id,
@@ -155,7 +151,7 @@ async fn settle(
             };
             shared.commit_until_room(vec![moved]).await;
             live.changing().state = TaskState::Queued;
-            let again = Next::Requeue { not_before_ms: 0, avoid: Vec::new(), alone: false };
+            let again = Next::Requeue { not_before_ms: 0, request: live.request() };
             shared.attempt_ended(live.id, lease, again);
         }
     }
@@ -239,50 +235,13 @@ async fn requeue(
         // No engine took it up, and there may be any number of them: they are not kept.
         RetryReason::Overloaded { .. } | RetryReason::Unreachable => drop_attempt(live),
     }
-    let progress = live.changing().progress.clone();
-    let moved = Record::Moved {
-        task: live.id,
-        state: TaskState::Queued,
-        progress: Box::new(progress.clone()),
-    };
+    let progress = Box::new(live.changing().progress.clone());
+    let moved = Record::Moved { task: live.id, state: TaskState::Queued, progress };
     shared.commit_until_room(vec![moved]).await;
     live.changing().state = TaskState::Queued;
-    let again = Next::Requeue {
-        not_before_ms: shared.clock.boot_ms() + wait_ms,
-        avoid: progress.failed_replicas(),
-        alone: progress.poison.is_suspect(),
-    };
-    put_back(shared, live, dispatch, again).await;
-}
-
-/// Whether the task is to run on `pool`, one of `pools`: it has what the task needs, and can go on with
-/// what was shown, unless none can.
-fn suits(live: &LiveTask, pool: &PoolFacts, pools: &[Arc<PoolFacts>]) -> bool {
-    let spec = &live.spec;
-    let can_go_on = |pool: &PoolFacts| {
-        pool.state != PoolState::Failed && pool.fits(spec) && pool.continues(spec)
-    };
-    // The first event says that the task started.
-    let is_begun = live.log.last_event() > 1;
-    pool.fits(spec)
-        && (!is_begun || pool.continues(spec) || !pools.iter().any(|pool| can_go_on(pool)))
-}
-
-/// The task was placed on a pool that lacks what it needs: it goes to one that has it.
-async fn misplaced(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: &Dispatch) {
-    let pools = shared.pools.serving(&live.spec.model_id);
-    let (fitting, others): (Vec<_>, Vec<_>) =
-        pools.iter().partition(|pool| suits(live, pool, &pools));
-    // Where none that fits is open, the scheduler falls back on the others.
-    let is_open = fitting.iter().any(|pool| pool.state == PoolState::Ready);
-    let wait_ms = if is_open { 0 } else { OVERLOADED_RETRY_MS };
-    let (mut avoid, alone) = {
-        let changing = live.changing();
-        (changing.progress.failed_replicas(), changing.progress.poison.is_suspect())
-    };
-    avoid.extend(others.iter().map(|pool| replica_id(&pool.replica)));
     let not_before_ms = shared.clock.boot_ms() + wait_ms;
-    put_back(shared, live, dispatch, Next::Requeue { not_before_ms, avoid, alone }).await;
+    let again = Next::Requeue { not_before_ms, request: live.request() };
+    put_back(shared, live, dispatch, again).await;
 }
 
 /// Gives the task back to the scheduler; ends it where the scheduler has ended it meanwhile.

@@ -15,7 +15,7 @@ use api_types::{ErrorCode, TaskState};
 use futures_util::FutureExt as _;
 use narration::{Fact, human};
 use orchestrator_core::{
-    Action, EndedBy, Event, Lease, Next, QueueLimit, Restored, Scheduler, TaskId,
+    Action, EndedBy, Event, Lease, ModelId, Next, QueueLimit, Restored, Scheduler, TaskId,
 };
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,7 +27,7 @@ use crate::{
     admission::Admissions,
     ending::{Counted, Ending, finish, task_error},
     live_task::{LiveTask, StopReason},
-    model::{ModelDirectory, PromptMeter},
+    model::{ModelDirectory, ModelFacts, PromptMeter},
     pool_table::PoolTable,
     rate::Rates,
     retention::RetentionState,
@@ -36,6 +36,7 @@ use crate::{
     stop_signal::StopSignal,
     task_log::TaskLog,
     verdict::Verdict,
+    wants,
 };
 
 /// How long to wait before a full device is tried again.
@@ -117,8 +118,10 @@ pub struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts, last_sequence: u64) -> Self {
+        let mut scheduler = Scheduler::new(parts.options.queue.clone());
+        scheduler.strategies_mut().default = parts.options.strategy;
         Self {
-            scheduler: Mutex::new(Scheduler::new(parts.options.queue.clone())),
+            scheduler: Mutex::new(scheduler),
             rates: Rates::new(parts.options.rate_limits, Arc::clone(&parts.clock)),
             options: RwLock::new(Arc::new(parts.options)),
             clock: parts.clock,
@@ -155,7 +158,11 @@ impl Shared {
 
     /// Lets others hold. What was admitted stays admitted, and attempts at work keep those they began with.
     pub(crate) fn set_options(&self, options: Options) {
-        self.scheduler().set_limits(options.queue.clone());
+        {
+            let mut scheduler = self.scheduler();
+            scheduler.set_limits(options.queue.clone());
+            scheduler.strategies_mut().default = options.strategy;
+        }
         let former = {
             let mut held = self.options.write().expect("no holder panics");
             std::mem::replace(&mut *held, Arc::new(options))
@@ -197,7 +204,12 @@ impl Shared {
         event: Event,
     ) -> Option<Result<Reservation, NoPlace>> {
         let mut answer = None;
-        for action in scheduler.step(event, self.clock.boot_ms()) {
+        let began = Instant::now();
+        let actions = scheduler.step(event, self.clock.boot_ms());
+        let took = began.elapsed();
+        let starts = actions.iter().filter(|action| matches!(action, Action::Dispatch { .. }));
+        let starts = u32::try_from(starts.count()).unwrap_or(u32::MAX);
+        for action in actions {
             match action {
                 Action::Reserved { position, victims, .. } => {
                     answer = Some(Ok(Reservation { position, victims }));
@@ -205,8 +217,10 @@ impl Shared {
                 Action::Rejected { limit, retry_after_ms, .. } => {
                     answer = Some(Err(NoPlace { limit, retry_after_ms }));
                 }
-                Action::Dispatch { task, replica, lease, position } => {
-                    self.dispatch(task, Dispatch { replica, lease, position });
+                Action::Dispatch { task, replica, lease, position, decision } => {
+                    self.observer.placed(&decision, took / starts);
+                    let decision = Arc::new(wants::decision_view(&decision));
+                    self.dispatch(task, Dispatch { replica, lease, position, decision });
                 }
                 Action::Ended { task, by, lease } => {
                     self.ended_by_scheduler(task, by, lease.is_some());
@@ -217,8 +231,28 @@ impl Shared {
         answer
     }
 
+    /// Lets the observer know what keeps a task waiting that was just admitted, if something does.
+    pub(crate) fn tell_wait(&self, task: TaskId) {
+        let began = Instant::now();
+        let decision = self.scheduler().explain(task);
+        if let Some(decision) = decision {
+            self.observer.placed(&decision, began.elapsed());
+        }
+    }
+
     pub(crate) fn scheduler(&self) -> std::sync::MutexGuard<'_, Scheduler> {
         self.scheduler.lock().expect("no holder panics")
+    }
+
+    /// Lets replicas of a model be chosen as its facts say, from the next dispatch on.
+    pub(crate) fn note_strategy(&self, facts: &ModelFacts) {
+        let model = ModelId(Arc::clone(&facts.id));
+        let mut scheduler = self.scheduler();
+        let models = &mut scheduler.strategies_mut().models;
+        match facts.strategy {
+            Some(strategy) => models.insert(model, strategy),
+            None => models.remove(&model),
+        };
     }
 
     fn dispatch(self: &Arc<Self>, task: TaskId, dispatch: Dispatch) {

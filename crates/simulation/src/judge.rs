@@ -2,10 +2,13 @@ mod admission;
 mod order;
 mod positions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use orchestrator_core::{
-    Action, Class, EndedBy, Event, Identity, Lease, Limits, Next, Offer, ReplicaId, Scheduler,
+    Action, Class, EndedBy, Event, Identity, Lease, Limits, ModelId, Next, Offer, Scheduler,
 };
 
 use crate::{
@@ -177,18 +180,20 @@ impl Judge {
                 })?;
                 let not_before_ms = restored.not_before_ms;
                 let waits = not_before_ms > self.now_ms;
-                let ran = restored.requeued || restored.alone || waits;
+                let ran = restored.requeued || restored.offer.request.alone || waits;
                 let mut known = self.new_task(&restored.offer);
-                known.alone = restored.alone;
+                known.alone = restored.offer.request.alone;
                 known.has_run = ran;
                 self.tasks.insert(task, known);
                 let place = if waits { Place::Delayed(not_before_ms) } else { Place::Again };
                 self.enqueue(task, if ran { place } else { Place::Fresh });
             }
             Event::ReplicaChanged(replica) => {
-                let models = replica.models.iter().map(|it| self.names.model_number(it)).collect();
+                let replica = &replica.replica;
+                let models = replica.models.iter().map(|it| ModelId(Arc::clone(&it.model)));
+                let models = models.map(|it| self.names.model_number(&it)).collect();
                 let open = Open { models, slots: replica.slots };
-                self.replicas.insert(self.names.replica_number(&replica.id), open);
+                self.replicas.insert(self.names.replica_number(&replica.key), open);
             }
             Event::ReplicaGone { replica } => {
                 self.replicas.remove(&self.names.replica_number(replica));
@@ -263,9 +268,10 @@ impl Judge {
             Next::Ended => {
                 self.tasks.remove(&task);
             }
-            Next::Requeue { not_before_ms, avoid, alone } => {
-                known.avoid = avoid.iter().map(|it| self.names.replica_number(it)).collect();
-                known.alone = *alone;
+            Next::Requeue { not_before_ms, request } => {
+                let failed_on = request.failed_on.iter();
+                known.avoid = failed_on.map(|it| self.names.replica_number(it)).collect();
+                known.alone = request.alone;
                 known.since_ms = self.now_ms;
                 let waits = *not_before_ms > self.now_ms;
                 self.enqueue(
@@ -299,7 +305,12 @@ impl Judge {
         Ok(())
     }
 
-    fn dispatch(&mut self, task: u32, replica: &ReplicaId, lease: Lease) -> Result<(), Violation> {
+    fn dispatch(
+        &mut self,
+        task: u32,
+        replica: &placement::ReplicaKey,
+        lease: Lease,
+    ) -> Result<(), Violation> {
         let replica = self.names.replica_number(replica);
         let known = self.known(task)?.clone();
         ensure(matches!(known.place, Place::Fresh | Place::Again), 6, || {

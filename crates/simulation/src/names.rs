@@ -1,11 +1,12 @@
-use orchestrator_core::{Identity, ModelId, ReplicaId, TaskId};
+use orchestrator_core::{Identity, ModelId, TaskId};
+use placement::ReplicaKey;
 use uuid::Uuid;
 
 /// What the scheduler calls the numbered things of a scenario.
 #[derive(Debug, Clone)]
 pub(crate) struct Names {
     models: Vec<ModelId>,
-    replicas: Vec<ReplicaId>,
+    replicas: Vec<ReplicaKey>,
     identities: Vec<Identity>,
 }
 
@@ -13,7 +14,9 @@ impl Names {
     pub(crate) fn new(models: usize, replicas: usize, identities: usize) -> Self {
         Self {
             models: (0..models).map(|it| ModelId(format!("model-{it}").into())).collect(),
-            replicas: (0..replicas).map(|it| ReplicaId(format!("pool-{it}.0").into())).collect(),
+            replicas: (0..replicas)
+                .map(|it| ReplicaKey::new("local", format!("pool-{it}"), "0"))
+                .collect(),
             identities: (0..identities).map(|it| Identity(format!("client-{it}").into())).collect(),
         }
     }
@@ -30,11 +33,11 @@ impl Names {
         (0..).zip(&self.models)
     }
 
-    pub(crate) fn replica(&self, number: usize) -> ReplicaId {
+    pub(crate) fn replica(&self, number: usize) -> ReplicaKey {
         self.replicas[number].clone()
     }
 
-    pub(crate) fn replica_number(&self, id: &ReplicaId) -> usize {
+    pub(crate) fn replica_number(&self, id: &ReplicaKey) -> usize {
         place(&self.replicas, id)
     }
 

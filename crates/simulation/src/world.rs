@@ -3,12 +3,16 @@ mod clients;
 mod faults;
 mod recovery;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use orchestrator_core::{
     Action, EndedBy, Event, Forecast, Lease, Offer, QueueLimit, Replica, Restored, TaskId,
     TaskState, Work,
 };
+use placement::Request;
 
 use crate::{
     agenda::Agenda,
@@ -500,9 +504,14 @@ impl<'a> World<'a> {
     fn offer(&self, row: &Row) -> Offer {
         let task = self.tasks[&row.task];
         let settings = &self.plan.settings;
+        let model = self.names.model(task.model);
         Offer {
             task: task_id(row.task),
-            model: self.names.model(task.model),
+            request: Arc::new(Request {
+                alone: row.daemon_ends >= 2,
+                ..Request::new(Arc::clone(&model.0))
+            }),
+            model,
             class: task.class,
             identity: self.names.identity(task.identity),
             sequence: row.sequence,
@@ -597,7 +606,9 @@ fn told(event: &Event) -> String {
         Event::Restored(restored) => {
             format!("restored {} requeued={}", number(&restored.offer.task), restored.requeued)
         }
-        Event::ReplicaChanged(Replica { id, slots, .. }) => format!("{} has {slots} slots", id.0),
+        Event::ReplicaChanged(Replica { replica, .. }) => {
+            format!("{} has {} slots", replica.key, replica.slots)
+        }
         Event::AttemptEnded { task, lease, next } => {
             format!("attempt of {} under lease {} ended: {next:?}", number(task), lease.0)
         }
@@ -617,7 +628,7 @@ fn wants(actions: &[Action]) -> String {
             format!("rejected {} by {limit:?}", task_number(*task))
         }
         Action::Dispatch { task, replica, lease, .. } => {
-            format!("dispatch {} to {} under lease {}", task_number(*task), replica.0, lease.0)
+            format!("dispatch {} to {} under lease {}", task_number(*task), replica, lease.0)
         }
         Action::Ended { task, by, .. } => format!("end {} by {by:?}", task_number(*task)),
     };

@@ -18,7 +18,7 @@ use std::{
 
 use adapter_host::Sampling;
 use anyhow::Context;
-use api_types::{Determinism, Failover, Priority, TaskState};
+use api_types::{Determinism, Failover, PlacementRequest, Priority, TaskState};
 use camino::Utf8PathBuf;
 use orchestrator::{Binding, BindingKey, Journal, Progress, Record, TaskRow, TaskSpec};
 use orchestrator_core::TaskId;
@@ -128,6 +128,7 @@ fn admission(sequence: u64) -> Record {
         stop: Vec::new(),
         determinism: Determinism::BestEffort,
         failover: Failover::Auto,
+        placement: PlacementRequest::default(),
         cancel_when_alone_ms: None,
         client_ref: None,
         metadata: BTreeMap::new(),

@@ -1,10 +1,10 @@
 //! Examples for the document: values of the very types that are served, so that none can be out of shape.
 
 use api_types::{
-    AttemptView, CancelAnswer, CapabilitiesView, EndEvent, EventKind, LimitsView, Links,
-    MessageRequest, ModelCapabilities, ModelView, Page, PoolCapabilities, PoolStatus,
-    PreparationView, Priority, QueueStatus, ReadyView, SamplingRequest, StartedEvent, StatusView,
-    TaskAccepted, TaskRequest, TaskState, TaskView, TokenEvent, Usage, VersionView,
+    AttemptView, CancelAnswer, CandidateView, CapabilitiesView, DecisionView, EndEvent, EventKind,
+    LimitsView, Links, MessageRequest, ModelCapabilities, ModelView, Page, PoolCapabilities,
+    PoolStatus, PreparationView, Priority, QueueStatus, ReadyView, SamplingRequest, StartedEvent,
+    StatusView, TaskAccepted, TaskRequest, TaskState, TaskView, TokenEvent, Usage, VersionView,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -89,7 +89,9 @@ pub(crate) fn task_view() -> TaskView {
             ended_at: None,
             outcome: None,
             tokens: 3,
+            decision: Some(decision()),
         }],
+        decision: Some(decision()),
         usage: Usage { tokens_in: Some(13), tokens_out: Some(3) },
         error: None,
         last_event_id: 4,
@@ -98,6 +100,27 @@ pub(crate) fn task_view() -> TaskView {
         waiting: None,
         links: links(),
         prompt: None,
+    }
+}
+
+fn decision() -> DecisionView {
+    DecisionView {
+        outcome: "assign".to_owned(),
+        reason: None,
+        strategy: "session-sticky".to_owned(),
+        snapshot_version: 7,
+        node_id: Some("local".to_owned()),
+        pool_id: Some("embedded".to_owned()),
+        replica_id: Some("embedded-1".to_owned()),
+        pinned: false,
+        fallback: false,
+        candidates: vec![CandidateView {
+            node_id: "local".to_owned(),
+            pool_id: "embedded".to_owned(),
+            replica_id: Some("embedded-1".to_owned()),
+            reasons: Vec::new(),
+        }],
+        candidates_omitted: 0,
     }
 }
 

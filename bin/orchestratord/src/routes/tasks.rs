@@ -167,7 +167,8 @@ pub(super) async fn list(
             Err(refusal) => return Err(refused(refusal)),
         };
         let preparation = state.preparation_of(&row);
-        let view = task_view(row, place, last_event_id, preparation, false);
+        let decision = state.orchestrator.decision(&row);
+        let view = task_view(row, place, last_event_id, preparation, decision, false);
         // The journal does not tell them apart: whether a model is here changes without its tasks.
         if wanted.as_deref().is_none_or(|wanted| wanted == view.status.name()) {
             items.push(view);
@@ -246,7 +247,8 @@ pub(super) async fn show(
     let (row, place) = state.task_for(&context.identity, id).await.map_err(refused)?;
     let last_event_id = state.orchestrator.last_event_id(id).await.map_err(refused)?;
     let preparation = state.preparation_of(&row);
-    Ok(Json(task_view(row, place, last_event_id, preparation, with_prompt)))
+    let decision = state.orchestrator.decision(&row);
+    Ok(Json(task_view(row, place, last_event_id, preparation, decision, with_prompt)))
 }
 
 /// Cancel a task.

@@ -89,7 +89,7 @@ fn a_field_that_does_not_fit_is_named_and_leaves_nothing_behind() {
     check(json!({"model_ref": "scripted", "messages": no_role}), "messages[1].role");
     check(json!(["prompt", "x"]), ".");
 
-    for unserved in ["query", "engine", "ctx", "guard", "session_id", "placement"] {
+    for unserved in ["query", "engine", "ctx", "guard", "session_id"] {
         let message = check(with(unserved, json!(null)), unserved);
         assert!(message.contains("not served"), "{message}");
     }

@@ -74,6 +74,8 @@ mod otlp;
 #[cfg(test)]
 mod package_index;
 #[cfg(test)]
+mod placing;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reload;

@@ -8,7 +8,7 @@ fn field_at_fault(body: &str) -> String {
     }
 }
 
-/// Verifies: ORCH-007, ORCH-022, ORCH-023, ORCH-276
+/// Verifies: ORCH-007, ORCH-022, ORCH-023, ORCH-119, ORCH-276
 #[test]
 fn every_field_at_fault_is_named_by_its_path() {
     let long = "x".repeat(2 * 1024 * 1024 + 1);
@@ -43,6 +43,14 @@ fn every_field_at_fault_is_named_by_its_path() {
         (r#"{"prompt":"a","n":17}"#, "n"),
         (r#"{"prompt":"a","logprobs":21}"#, "logprobs"),
         (r#"{"prompt":"a","guard":{}}"#, "guard"),
+        (r#"{"prompt":"a","placement":[]}"#, "placement"),
+        (r#"{"prompt":"a","placement":{"mode":"pin"}}"#, "placement.pin_pool_id"),
+        (r#"{"prompt":"a","placement":{"pin_node_id":"n"}}"#, "placement.pin_node_id"),
+        (r#"{"prompt":"a","placement":{"prefer_pools":["x"]}}"#, "placement.prefer_pools"),
+        (r#"{"prompt":"a","placement":{"allow_fallback":false}}"#, "placement.allow_fallback"),
+        (r#"{"prompt":"a","placement":{"avoid_pools":["x",7]}}"#, "placement.avoid_pools[1]"),
+        (r#"{"prompt":"a","placement":{"avoid_pools":["x","x"]}}"#, "placement.avoid_pools[1]"),
+        (r#"{"prompt":"a","placement":{"score":1}}"#, "placement.score"),
         (r#"{"prompt":"a","inputs":["b"]}"#, "inputs"),
         (r#"{"workload":"embedding"}"#, "inputs"),
         (r#"{"workload":"embedding","inputs":["a",""]}"#, "inputs[1]"),

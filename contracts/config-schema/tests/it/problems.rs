@@ -139,6 +139,10 @@ fn contradictions_are_problems() {
             "c.toml:3: `pools.p.url` = \"http://127.0.0.1:1\": not for a pool with engine \"candle\", which runs one task at a time in the daemon",
         ),
         (
+            "[pools.p]\nengine = 'openai'\nurl = 'http://127.0.0.1:1'\nsame_models_as = 'q'",
+            "c.toml:4: `pools.p.same_models_as` = \"q\": allowed is another pool with engine \"openai\" that has models of its own, not \"q\"",
+        ),
+        (
             "[pools.p]\nslots = 2",
             "c.toml:1: `pools.p.engine`: is missing; give \"candle\" or \"openai\"",
         ),
@@ -178,8 +182,8 @@ fn all_problems_of_file_and_environment_come_in_one_run() {
         ("ORCHD_QUEUE", "5"),
         ("ORCHD_LOG", "debug"),
     ];
-    let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, stream, store, \
-                    retention, egress, operations, aliases, pools, models, catalog, log, telemetry";
+    let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, placement, \
+                    stream, store, retention, egress, operations, aliases, pools, models, catalog, log, telemetry";
     check_with(
         text,
         &environment,

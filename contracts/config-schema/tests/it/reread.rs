@@ -50,6 +50,10 @@ batch_max_wait_ms = 5
 pool_drain_ms = 6
 wait_p95_ms = 7
 wait_window_ms = 1008
+[placement]
+strategy = "vram-aware"
+base = "round-robin"
+allow_pins = false
 [stream]
 ring_bytes = 4097
 metrics_interval_ms = 101

@@ -105,6 +105,8 @@ impl Scheduler {
             equal(lane.queued(), members.len() as u64, 1, "members of a lane")?;
             let queued = count(&|task| task.class == class && task.place.is_queued());
             equal(lane.queued(), queued, 1, "tasks of a lane")?;
+            let is_listed = lane.is_wanting_sound(&self.forest);
+            ensure(is_listed, 9, || format!("the tasks of {what} are not listed by their needs"))?;
             ensure(lane.is_ring_sound(), 9, || format!("the rotation of {what} is broken"))?;
         }
         let waiting = &queue.batch_waiting;
@@ -127,7 +129,7 @@ impl Scheduler {
         equal(queue.reserved_interactive + queue.reserved_batch, reserved, 1, "reservations")?;
         let running = count(&|task| matches!(task.place, Place::Running { .. }));
         equal(queue.running, running, 1, "running tasks of a model")?;
-        let alone = count(&|task| task.place == Place::Again && task.need.alone);
+        let alone = count(&|task| task.place == Place::Again && task.request.alone);
         equal(queue.alone_ready, alone, 1, "tasks of a model that wait alone")
     }
 
@@ -146,10 +148,13 @@ impl Scheduler {
             let leases = self.table.leases.values().filter(|held| held.replica == key);
             let held = leases.fold(0, |sum, _| sum + 1);
             equal(replica.busy, held, 6, "busy slots")?;
+            if let Some(placed) = self.table.snapshot.replica(&replica.id) {
+                equal(placed.busy, held, 6, "busy slots of the snapshot")?;
+            }
             let alone = replica.alone.is_none_or(|lease| self.table.leases.contains_key(&lease));
-            ensure(alone, 6, || format!("{} is kept for a released lease", replica.id.0))?;
+            ensure(alone, 6, || format!("{} is kept for a released lease", replica.id))?;
             ensure(replica.alone.is_none() || replica.busy == 1, 6, || {
-                format!("{} runs something beside a task that runs alone", replica.id.0)
+                format!("{} runs something beside a task that runs alone", replica.id)
             })?;
         }
         Ok(())

@@ -1,5 +1,7 @@
-use super::Scheduler;
-use crate::{ModelId, ReplicaId, TaskId, TaskState, task::Place};
+use placement::{Explanation, ReplicaKey, Request, Snapshot, decide};
+
+use super::{CANDIDATES_MAX, Scheduler};
+use crate::{ModelId, TaskId, TaskState, task::Place};
 
 /// How much of a model's work is where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +53,27 @@ impl Scheduler {
         }
     }
 
+    /// What would be decided about a queued task now, whatever waits before it: why it does not run, as far
+    /// as that is for want of a place. `None` if it is not queued.
+    #[must_use]
+    pub fn explain(&self, task: TaskId) -> Option<Explanation> {
+        let task = &self.tasks[*self.by_id.get(&task)?];
+        if !task.place.is_queued() {
+            return None;
+        }
+        let queue = &self.models[task.model];
+        let request = Request { ctx_tokens: task.ctx_tokens, ..Request::clone(&task.request) };
+        let strategy = self.strategies.of(&queue.id);
+        let decision = decide(&self.table.snapshot, &request, strategy, &queue.cursor);
+        Some(decision.explain(CANDIDATES_MAX))
+    }
+
+    /// What placement decides by now.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.table.snapshot
+    }
+
     /// All zero for an unknown model.
     #[must_use]
     pub fn depth(&self, model: &ModelId) -> Depth {
@@ -84,7 +107,7 @@ impl Scheduler {
 
     /// `None` for a replica that was never announced, or is gone and holds no lease.
     #[must_use]
-    pub fn slots(&self, replica: &ReplicaId) -> Option<Slots> {
+    pub fn slots(&self, replica: &ReplicaKey) -> Option<Slots> {
         let replica = &self.table.replicas[*self.table.by_id.get(replica)?];
         Some(Slots { total: replica.slots, busy: replica.busy })
     }

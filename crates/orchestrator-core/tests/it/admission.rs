@@ -4,7 +4,7 @@ use orchestrator_core::{
     Action, Class, Depth, EndedBy, Event, Limits, ModelLimits, Offer, QueueLimit,
 };
 
-use crate::house::{House, batch, by, id, model, offer, restored};
+use crate::house::{House, batch, by, id, model, of, offer, restored};
 
 fn check(house: &mut House, offer: Offer, expected: Result<u64, QueueLimit>) {
     let task = offer.task;
@@ -26,7 +26,7 @@ fn a_model_takes_what_its_capacity_allows_and_batch_its_share_of_it() {
     check(&mut house, offer(5), Ok(0));
     check(&mut house, offer(6), Err(QueueLimit::Model));
     check(&mut house, batch(7), Err(QueueLimit::Model));
-    check(&mut house, Offer { model: model("other"), ..offer(8) }, Ok(0));
+    check(&mut house, of("other", 8), Ok(0));
 }
 
 /// Verifies: ORCH-041
@@ -58,8 +58,8 @@ fn all_models_share_the_capacity_and_the_bytes_of_the_daemon() {
     let limits = Limits { total_capacity: 2, bytes_max: 10, ..Limits::default() };
     let mut house = House::with(limits.clone());
     check(&mut house, offer(1), Ok(0));
-    check(&mut house, Offer { model: model("other"), ..offer(2) }, Ok(0));
-    check(&mut house, Offer { model: model("third"), ..offer(3) }, Err(QueueLimit::Daemon));
+    check(&mut house, of("other", 2), Ok(0));
+    check(&mut house, of("third", 3), Err(QueueLimit::Daemon));
 
     let mut house = House::with(limits);
     check(&mut house, Offer { prompt_bytes: 9, ..offer(1) }, Ok(0));

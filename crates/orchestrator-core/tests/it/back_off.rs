@@ -1,7 +1,7 @@
 use orchestrator_core::{Action, BACK_OFF_MS_MAX, Event, Limits, Offer};
 use proptest::prelude::*;
 
-use crate::house::{House, batch, model, offer, restored, starts};
+use crate::house::{House, batch, of, offer, restored, starts};
 
 /// What an offer to a full queue is told.
 fn back_off_ms(house: &mut House, offer: Offer) -> Option<u64> {
@@ -71,7 +71,7 @@ fn each_bound_tells_by_the_queue_that_it_bounds() {
         house.now_ms += 100;
         started = starts(&house.finish(started[0].0, started[0].2));
     }
-    let other = Offer { model: model("other"), ..offer(5000) };
+    let other = of("other", 5000);
     let told = back_off_ms(&mut house, other).unwrap();
     // 110 wait where 70 may: 41 have to go, one each 100 ms.
     assert!((4000..4300).contains(&told), "{told}");

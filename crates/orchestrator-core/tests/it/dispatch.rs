@@ -1,6 +1,11 @@
-use orchestrator_core::{Action, Event, Lease, Offer, Restored, Slots, TaskState};
+use std::sync::Arc;
 
-use crate::house::{House, id, model, offer, replica_id, restored, starts};
+use orchestrator_core::{Action, Event, Lease, Offer, Restored, Slots, TaskState};
+use placement::Request;
+
+use crate::house::{
+    House, id, of, offer, replica_id, restored, starts, undecided, without_reasons,
+};
 
 fn check(actions: &[Action], expected: &[(u64, &str)]) {
     let started = starts(actions);
@@ -65,10 +70,11 @@ fn a_later_task_passes_an_earlier_one_only_onto_a_slot_that_one_cannot_use() {
     // 1 failed on a.0 and wants b.0, which is busy: 3 may have the slot of a.0.
     house.requeue(1, 1, (0, &["a.0"], false));
     assert_eq!([1, 3, 4].map(|number| house.position(number)), [Some(0), Some(1), Some(2)]);
-    let actions = house.release(1);
+    let actions = without_reasons(house.release(1));
     let lease = Lease(3);
     let replica = replica_id("a.0");
-    assert_eq!(actions, [Action::Dispatch { task: id(3), replica, lease, position: 1 }]);
+    let decision = undecided(&replica);
+    assert_eq!(actions, [Action::Dispatch { task: id(3), replica, lease, position: 1, decision }]);
     // The slot of b.0 is for 1, although 4 waits too.
     check(&house.finish(2, 2), &[(1, "b.0")]);
 }
@@ -116,7 +122,7 @@ fn a_task_that_runs_alone_shares_its_replica_with_nothing() {
     // While it waits for 2 to end, nothing new starts there, of any model.
     check(&house.release(1), &[]);
     check(&house.admit(offer(3)), &[]);
-    check(&house.admit(Offer { model: model("other"), ..offer(4) }), &[]);
+    check(&house.admit(of("other", 4)), &[]);
     check(&house.finish(2, 2), &[(1, "pool.0")]);
     check(&house.admit(offer(5)), &[]);
     // Over, but its slot is not free yet.
@@ -146,7 +152,8 @@ fn a_task_that_runs_alone_takes_an_idle_replica_at_once() {
     house.serve("a.0", &["m"], 2);
     house.serve("b.0", &["m"], 2);
     house.admit(offer(1));
-    let alone = Restored { alone: true, requeued: true, ..restored(offer(2)) };
+    let request = Arc::new(Request { alone: true, ..Request::new("m") });
+    let alone = Restored { requeued: true, ..restored(Offer { request, ..offer(2) }) };
     check(&house.step(Event::Restored(alone)), &[(2, "b.0")]);
     check(&house.admit(offer(3)), &[(3, "a.0")]);
     check(&house.admit(offer(4)), &[]);

@@ -1,6 +1,6 @@
 use orchestrator_core::{Action, EndedBy, Event, Lease, Offer, Slots};
 
-use crate::house::{House, batch, id, model, offer, replica_id, starts};
+use crate::house::{House, batch, id, model, of, offer, replica_id, starts};
 
 fn ended(number: u64, by: EndedBy, lease: Option<u64>) -> Action {
     Action::Ended { task: id(number), by, lease: lease.map(Lease) }
@@ -113,7 +113,7 @@ fn a_model_that_nothing_can_serve_any_more_ends_its_queue() {
     house.admit(offer(1));
     house.admit(batch(2));
     house.admit(offer(3));
-    house.admit(Offer { model: model("other"), ..offer(4) });
+    house.admit(of("other", 4));
     house.step(Event::ReplicaGone { replica: replica_id("pool.0") });
     let unservable = Event::ModelUnservable { model: model("m") };
     let both = [ended(2, EndedBy::Unservable, None), ended(3, EndedBy::Unservable, None)];

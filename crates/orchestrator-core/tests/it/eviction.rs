@@ -2,7 +2,7 @@ use orchestrator_core::{
     Action, EndedBy, Event, Limits, Offer, QueueLimit, TaskId, TaskState, WhenFull,
 };
 
-use crate::house::{House, batch, by, id, model, offer, restored};
+use crate::house::{House, batch, by, id, model, of, offer, request, restored};
 
 fn house(model_capacity: u64) -> House {
     House::with(Limits {
@@ -51,7 +51,7 @@ fn the_victim_comes_from_the_queue_whose_bound_is_hit() {
         when_full: WhenFull::DropLru,
         ..Limits::default()
     };
-    let other = |offer: Offer| Offer { model: model("other"), ..offer };
+    let other = |offer: Offer| Offer { model: model("other"), request: request("other"), ..offer };
     let mut house = House::with(limits);
     house.admit(other(batch(1)));
     house.admit(batch(2));
@@ -63,7 +63,7 @@ fn the_victim_comes_from_the_queue_whose_bound_is_hit() {
     assert_eq!(offered(&mut house, offer(5)), Ok(vec![3]));
     house.step(Event::Committed { task: id(5) });
     // The daemon is full, whoever is the oldest.
-    assert_eq!(offered(&mut house, Offer { model: model("third"), ..offer(6) }), Ok(vec![1]));
+    assert_eq!(offered(&mut house, of("third", 6)), Ok(vec![1]));
 }
 
 /// Verifies: ORCH-050

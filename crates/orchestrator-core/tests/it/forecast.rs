@@ -4,7 +4,7 @@ use orchestrator_core::{Class, Event, Offer, ServiceSample, Work};
 use proptest::prelude::*;
 
 use crate::{
-    house::{House, batch, by, id, model, offer},
+    house::{House, batch, by, id, model, of, offer},
     shop::{Shop, constant},
 };
 
@@ -44,7 +44,7 @@ fn nothing_is_predicted_before_it_was_measured_or_while_nothing_serves_the_model
     assert_eq!(house.scheduler.forecast(id(2), 0), None);
     // Times of one model say nothing about another.
     house.serve("pool.0", &["m", "other"], 1);
-    house.admit(Offer { model: model("other"), ..offer(3) });
+    house.admit(of("other", 3));
     assert_eq!(house.scheduler.forecast(id(3), 0), None);
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use orchestrator_core::{
-    Action, Class, Event, Identity, Lease, Limits, ModelId, Next, Offer, Replica, ReplicaId,
-    Restored, Scheduler, TaskId, Work,
+    Action, Class, Event, Identity, Lease, Limits, ModelId, Next, Offer, Replica, Restored,
+    Scheduler, TaskId, Work,
 };
+use placement::{Explanation, ReplicaKey, Request, Strategy, Verdict};
 use uuid::Uuid;
 
 pub(crate) fn id(number: u64) -> TaskId {
@@ -16,8 +17,39 @@ pub(crate) fn model(name: &str) -> ModelId {
     ModelId(Arc::from(name))
 }
 
-pub(crate) fn replica_id(name: &str) -> ReplicaId {
-    ReplicaId(Arc::from(name))
+/// The replica `pool.replica` of the only node.
+pub(crate) fn replica_id(name: &str) -> ReplicaKey {
+    let (pool, replica) = name.split_once('.').unwrap();
+    ReplicaKey::new("n", pool, replica)
+}
+
+/// What a task asks for that wants no more than its model.
+pub(crate) fn request(model: &str) -> Arc<Request> {
+    Arc::new(Request::new(model))
+}
+
+/// In place of a decision for `replica`, where its reasons do not matter.
+pub(crate) fn undecided(replica: &ReplicaKey) -> Box<Explanation> {
+    Box::new(Explanation {
+        verdict: Verdict::Assign { replica: replica.clone() },
+        strategy: Strategy::default(),
+        snapshot_version: 0,
+        is_pinned: false,
+        is_fallback: false,
+        candidates: Vec::new(),
+        omitted: 0,
+    })
+}
+
+/// Actions whose decisions are replaced by [`undecided`], each of which assigned what was dispatched.
+pub(crate) fn without_reasons(mut actions: Vec<Action>) -> Vec<Action> {
+    for action in &mut actions {
+        if let Action::Dispatch { replica, decision, .. } = action {
+            assert_eq!(decision.verdict, Verdict::Assign { replica: replica.clone() });
+            *decision = undecided(replica);
+        }
+    }
+    actions
 }
 
 /// Task `number` of `ann` for model `m`, interactive, without ends; the number is the sequence too.
@@ -25,6 +57,7 @@ pub(crate) fn offer(number: u64) -> Offer {
     Offer {
         task: id(number),
         model: model("m"),
+        request: request("m"),
         class: Class::Interactive,
         identity: Identity(Arc::from("ann")),
         sequence: number,
@@ -41,12 +74,16 @@ pub(crate) fn by(who: &str, number: u64) -> Offer {
     Offer { identity: Identity(Arc::from(who)), ..offer(number) }
 }
 
+pub(crate) fn of(name: &str, number: u64) -> Offer {
+    Offer { model: model(name), request: request(name), ..offer(number) }
+}
+
 pub(crate) fn batch(number: u64) -> Offer {
     Offer { class: Class::Batch, ..offer(number) }
 }
 
 pub(crate) fn restored(offer: Offer) -> Restored {
-    Restored { offer, requeued: false, not_before_ms: 0, alone: false }
+    Restored { offer, requeued: false, not_before_ms: 0 }
 }
 
 pub(crate) struct House {
@@ -83,8 +120,9 @@ impl House {
     }
 
     pub(crate) fn serve(&mut self, replica: &str, models: &[&str], slots: u32) -> Vec<Action> {
-        let models = models.iter().map(|name| model(name)).collect();
-        self.step(Event::ReplicaChanged(Replica { id: replica_id(replica), models, slots }))
+        let models: Vec<_> = models.iter().map(|name| model(name)).collect();
+        let replica = Replica::new(replica_id(replica), &models, slots);
+        self.step(Event::ReplicaChanged(replica))
     }
 
     pub(crate) fn requeue(
@@ -93,8 +131,9 @@ impl House {
         lease: u64,
         (not_before_ms, avoid, alone): (u64, &[&str], bool),
     ) -> Vec<Action> {
-        let avoid = avoid.iter().map(|name| replica_id(name)).collect();
-        let next = Next::Requeue { not_before_ms, avoid, alone };
+        let failed_on = avoid.iter().map(|name| replica_id(name)).collect();
+        let request = Arc::new(Request { failed_on, alone, ..Request::new("m") });
+        let next = Next::Requeue { not_before_ms, request };
         self.step(Event::AttemptEnded { task: id(number), lease: Lease(lease), next })
     }
 
@@ -131,7 +170,7 @@ impl House {
 pub(crate) fn starts(actions: &[Action]) -> Vec<(u64, String, u64)> {
     let start = |action: &Action| match action {
         Action::Dispatch { task, replica, lease, .. } => {
-            Some((number_of(*task), replica.0.to_string(), lease.0))
+            Some((number_of(*task), format!("{}.{}", replica.pool, replica.replica), lease.0))
         }
         _ => None,
     };

@@ -17,6 +17,8 @@ mod naive;
 #[cfg(test)]
 mod order;
 #[cfg(test)]
+mod placing;
+#[cfg(test)]
 mod random_events;
 #[cfg(test)]
 mod shedding;

@@ -1,11 +1,14 @@
 //! The scheduler's rules over again, as plainly as can be: lists, and every answer computed anew.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use orchestrator_core::{
     Action, Class, EndedBy, Event, Identity, Lease, Limits, ModelId, Next, Offer, QueueLimit,
-    Replica, ReplicaId, Restored, TaskId, WhenFull,
+    Replica, Restored, TaskId, WhenFull,
 };
+use placement::{ReplicaKey, ReplicaState, Request};
+
+use crate::house::undecided;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -20,15 +23,14 @@ pub(crate) enum Stage {
 pub(crate) struct Waiter {
     pub(crate) offer: Offer,
     pub(crate) stage: Stage,
-    alone: bool,
-    avoid: Vec<ReplicaId>,
+    request: Arc<Request>,
     since_ms: u64,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) lease: Lease,
-    pub(crate) replica: ReplicaId,
+    pub(crate) replica: ReplicaKey,
     alone: bool,
 }
 
@@ -111,11 +113,13 @@ impl Naive {
             Event::Withdrawn { task } => self.withdraw(task),
             Event::Restored(restored) => self.restore(restored),
             Event::ReplicaChanged(replica) => {
-                self.replicas.retain(|other| other.id != replica.id);
+                self.replicas.retain(|it| it.replica.key != replica.replica.key);
                 self.replicas.push(replica);
-                self.replicas.sort_by(|one, other| one.id.cmp(&other.id));
+                self.replicas.sort_by(|one, other| one.replica.key.cmp(&other.replica.key));
             }
-            Event::ReplicaGone { replica } => self.replicas.retain(|other| other.id != replica),
+            Event::ReplicaGone { replica } => {
+                self.replicas.retain(|it| it.replica.key != replica);
+            }
             Event::AttemptEnded { task, lease, next } => self.end_attempt(task, lease, next),
             Event::Measured { .. } => {}
             Event::LeaseReleased { lease } => self.leases.retain(|held| held.lease != lease),
@@ -146,7 +150,7 @@ impl Naive {
         let replicas = &self.replicas;
         self.streaks.retain(|model, _| {
             tasks.iter().any(|waiter| waiter.offer.model == *model)
-                || replicas.iter().any(|replica| replica.models.contains(model))
+                || replicas.iter().any(|it| holds(it, model))
         });
         std::mem::take(&mut self.actions)
     }
@@ -253,7 +257,8 @@ impl Naive {
         // Queued for a moment, to see where it would stand.
         let since_ms = offer.waiting_since_ms;
         let stage = Stage::Fresh;
-        self.tasks.push(Waiter { offer, stage, alone: false, avoid: Vec::new(), since_ms });
+        let request = Arc::clone(&offer.request);
+        self.tasks.push(Waiter { offer, stage, request, since_ms });
         self.update_turns();
         let position = self.place(&model, task);
         self.find(task).unwrap().stage = Stage::Reserved { canceled: false };
@@ -339,11 +344,12 @@ impl Naive {
 
     fn restore(&mut self, restored: Restored) {
         if self.find(restored.offer.task).is_none() {
-            let Restored { offer, requeued, not_before_ms, alone } = restored;
-            let ran_before = requeued || alone || not_before_ms > self.now_ms;
+            let Restored { offer, requeued, not_before_ms } = restored;
+            let request = Arc::clone(&offer.request);
+            let ran_before = requeued || request.alone || not_before_ms > self.now_ms;
             let stage = if ran_before { Stage::Again { not_before_ms } } else { Stage::Fresh };
             let since_ms = offer.waiting_since_ms;
-            self.tasks.push(Waiter { offer, stage, alone, avoid: Vec::new(), since_ms });
+            self.tasks.push(Waiter { offer, stage, request, since_ms });
         }
     }
 
@@ -355,10 +361,9 @@ impl Naive {
         };
         match next {
             Next::Ended => self.tasks.retain(|other| other.offer.task != task),
-            Next::Requeue { not_before_ms, avoid, alone } => {
+            Next::Requeue { not_before_ms, request } => {
                 waiter.stage = Stage::Again { not_before_ms };
-                waiter.alone = alone;
-                waiter.avoid = avoid;
+                waiter.request = request;
                 waiter.since_ms = now_ms;
             }
         }
@@ -445,11 +450,11 @@ impl Naive {
         false
     }
 
-    fn start(&mut self, task: TaskId, replica: ReplicaId, position: u64) {
+    fn start(&mut self, task: TaskId, replica: ReplicaKey, position: u64) {
         self.last_lease += 1;
         let lease = Lease(self.last_lease);
         let waiter = self.find(task).unwrap();
-        let alone = waiter.alone;
+        let alone = waiter.request.alone;
         if waiter.stage == Stage::Fresh {
             let Offer { model, class, identity, .. } = waiter.offer.clone();
             let turns = self.turns.get_mut(&(model, class)).unwrap();
@@ -458,10 +463,11 @@ impl Naive {
         }
         self.find(task).unwrap().stage = Stage::Running(lease);
         self.leases.push(Held { lease, replica: replica.clone(), alone });
-        self.actions.push(Action::Dispatch { task, replica, lease, position });
+        let decision = undecided(&replica);
+        self.actions.push(Action::Dispatch { task, replica, lease, position, decision });
     }
 
-    fn first_start(&self, model: &ModelId, class: Class) -> Option<(TaskId, ReplicaId)> {
+    fn first_start(&self, model: &ModelId, class: Class) -> Option<(TaskId, ReplicaKey)> {
         self.lane(model, class).into_iter().find_map(|task| {
             let waiter = self.tasks.iter().find(|waiter| waiter.offer.task == task).unwrap();
             if matches!(waiter.stage, Stage::Again { not_before_ms } if not_before_ms > self.now_ms)
@@ -469,19 +475,19 @@ impl Naive {
                 return None;
             }
             let emptying = self.emptying();
-            let free = self.usable(waiter).into_iter().filter(|replica| {
-                let busy = self.busy(&replica.id);
+            let free = self.usable(waiter).into_iter().filter(|it| {
+                let (replica, busy) = (&it.replica, self.busy(&it.replica.key));
                 busy < replica.slots
-                    && !self.leases.iter().any(|held| held.replica == replica.id && held.alone)
-                    && (!waiter.alone || busy == 0)
-                    && !emptying.contains(&replica.id)
+                    && !self.leases.iter().any(|held| held.replica == replica.key && held.alone)
+                    && (!waiter.request.alone || busy == 0)
+                    && !emptying.contains(&replica.key)
             });
-            self.least_busy(free.collect()).map(|replica| (task, replica.id.clone()))
+            self.least_busy(free.collect()).map(|it| (task, it.replica.key.clone()))
         })
     }
 
     /// For the first task of each model that wants a replica to itself, the one that empties for it.
-    fn emptying(&self) -> Vec<ReplicaId> {
+    fn emptying(&self) -> Vec<ReplicaKey> {
         let first = |model: &ModelId| {
             let lanes = [Class::Interactive, Class::Batch].map(|class| self.lane(model, class));
             let waiters = lanes
@@ -494,32 +500,50 @@ impl Naive {
                     Stage::Again { not_before_ms } if not_before_ms <= self.now_ms => ready,
                     other => other,
                 };
-                waiter.alone && stage == ready
+                waiter.request.alone && stage == ready
             })
         };
         let waiting = self.model_turns.iter().filter_map(first);
         let replicas = waiting.filter_map(|waiter| self.least_busy(self.usable(waiter)));
-        replicas.filter(|replica| self.busy(&replica.id) > 0).map(|it| it.id.clone()).collect()
+        replicas
+            .filter(|it| self.busy(&it.replica.key) > 0)
+            .map(|it| it.replica.key.clone())
+            .collect()
     }
 
     fn usable(&self, waiter: &Waiter) -> Vec<&Replica> {
         let open = self
             .replicas
             .iter()
-            .filter(|replica| replica.slots > 0 && replica.models.contains(&waiter.offer.model));
+            .filter(|it| it.replica.state == ReplicaState::Ready && suits(waiter, it));
         let open: Vec<_> = open.collect();
         let mut liked = open.clone();
-        liked.retain(|replica| !waiter.avoid.contains(&replica.id));
+        liked.retain(|it| !waiter.request.failed_on.contains(&it.replica.key));
         if liked.is_empty() { open } else { liked }
     }
 
-    pub(crate) fn busy(&self, replica: &ReplicaId) -> u32 {
+    pub(crate) fn busy(&self, replica: &ReplicaKey) -> u32 {
         u32::try_from(self.leases.iter().filter(|held| held.replica == *replica).count()).unwrap()
     }
 
     fn least_busy<'a>(&self, replicas: Vec<&'a Replica>) -> Option<&'a Replica> {
         // At most 6 slots a replica here, so that sixtieths are exact.
-        let share = |replica: &&Replica| self.busy(&replica.id) * 60 / replica.slots;
+        let share = |it: &&Replica| self.busy(&it.replica.key) * 60 / it.replica.slots;
         replicas.into_iter().min_by_key(share)
     }
+}
+
+fn holds(it: &Replica, model: &ModelId) -> bool {
+    it.replica.models.iter().any(|one| one.model == model.0)
+}
+
+/// Whether the replica holds the task's model with enough context, and the task is not pinned elsewhere.
+fn suits(waiter: &Waiter, it: &Replica) -> bool {
+    let request = &waiter.request;
+    let model = it.replica.models.iter().find(|model| model.model == waiter.offer.model.0);
+    let pin = request.wish.pin_pool.as_ref();
+    model.is_some_and(|model| match (model.ctx_tokens, request.ctx_tokens) {
+        (Some(has), Some(needs)) => needs <= has,
+        _ => true,
+    }) && pin.is_none_or(|pin| *pin == it.replica.key.pool)
 }

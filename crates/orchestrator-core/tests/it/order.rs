@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, num::NonZeroU32};
 use orchestrator_core::{Class, Event, Limits, Offer, Restored};
 use proptest::prelude::*;
 
-use crate::house::{House, batch, by, id, offer, restored, starts};
+use crate::house::{House, batch, by, id, of, offer, restored, starts};
 
 fn roomy(weight: u32) -> Limits {
     Limits {
@@ -263,7 +263,6 @@ proptest! {
 #[test]
 fn each_model_has_its_own_queue_and_models_on_one_replica_take_turns() {
     let mut house = House::new();
-    let of = |name: &str, number| Offer { model: crate::house::model(name), ..offer(number) };
     for offer in [of("a", 1), of("a", 2), of("a", 3), of("b", 4), of("b", 5), of("c", 6)] {
         house.admit(offer);
     }

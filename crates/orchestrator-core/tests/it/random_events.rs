@@ -2,12 +2,13 @@ use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
 
 use orchestrator_core::{
     Action, BACK_OFF_MS_MAX, Class, Event, Identity, Lease, Limits, ModelId, ModelLimits, Next,
-    Offer, Replica, ReplicaId, Restored, Scheduler, Slots, TaskId, WhenFull, Work,
+    Offer, Replica, Restored, Scheduler, Slots, TaskId, WhenFull, Work,
 };
+use placement::{Request, Wish, WishMode};
 use proptest::prelude::*;
 
 use crate::{
-    house::{id, model, replica_id},
+    house::{id, model, replica_id, without_reasons},
     naive::{Naive, Stage},
 };
 
@@ -20,11 +21,11 @@ enum Op {
     Offer(Sketch),
     Commit(usize),
     Withdraw(usize),
-    Restore { sketch: Sketch, requeued: bool, delay_ms: u64, alone: bool },
-    Replica { replica: usize, models: Vec<usize>, slots: u32 },
+    Restore { sketch: Sketch, requeued: bool, delay_ms: u64 },
+    Replica { replica: usize, models: Vec<usize>, slots: u32, ctx_tokens: Option<u64> },
     Gone(usize),
     End { pick: usize, releases: bool },
-    Requeue { pick: usize, delay_ms: u64, avoid: Vec<usize>, alone: bool, releases: bool },
+    Requeue { pick: usize, delay_ms: u64, avoid: Vec<usize>, asks: Asks, releases: bool },
     Release(usize),
     ReleaseUnknown(u64),
     Cancel(u64),
@@ -34,8 +35,41 @@ enum Op {
     Tick,
 }
 
+/// What a task asks of its replica.
+#[derive(Debug, Clone)]
+struct Asks {
+    alone: bool,
+    ctx_tokens: Option<u64>,
+    pin: Option<usize>,
+}
+
+impl Asks {
+    fn request(&self, model: &str, avoid: Vec<usize>) -> Arc<Request> {
+        let pin_pool = self.pin.map(|index| replica_id(REPLICAS[index]).pool);
+        let mode = if pin_pool.is_some() { WishMode::Pin } else { WishMode::Auto };
+        Arc::new(Request {
+            alone: self.alone,
+            ctx_tokens: self.ctx_tokens,
+            wish: Wish { mode, pin_pool, ..Wish::default() },
+            failed_on: avoid.into_iter().map(|index| replica_id(REPLICAS[index])).collect(),
+            ..Request::new(model)
+        })
+    }
+}
+
+fn asks(alone: f64) -> impl Strategy<Value = Asks> {
+    let ctx = prop::option::weighted(0.3, 1..4_u64);
+    let pin = prop::option::weighted(0.2, 0..3_usize);
+    (prop::bool::weighted(alone), ctx, pin).prop_map(|(alone, ctx_tokens, pin)| Asks {
+        alone,
+        ctx_tokens,
+        pin,
+    })
+}
+
 #[derive(Debug, Clone)]
 struct Sketch {
+    asks: Asks,
     model: usize,
     batch: bool,
     identity: usize,
@@ -44,10 +78,11 @@ struct Sketch {
     wait_ms: Option<u64>,
 }
 
-fn sketch() -> impl Strategy<Value = Sketch> {
+fn sketch(alone: f64) -> impl Strategy<Value = Sketch> {
     let times = (prop::option::weighted(0.3, 0..60_u64), prop::option::weighted(0.3, 0..60_u64));
-    (0..3_usize, any::<bool>(), 0..3_usize, 0..5_u64, times).prop_map(
-        |(model, batch, identity, bytes, (deadline_ms, wait_ms))| Sketch {
+    (asks(alone), 0..3_usize, any::<bool>(), 0..3_usize, 0..5_u64, times).prop_map(
+        |(asks, model, batch, identity, bytes, (deadline_ms, wait_ms))| Sketch {
+            asks,
             model,
             batch,
             identity,
@@ -61,22 +96,25 @@ fn sketch() -> impl Strategy<Value = Sketch> {
 fn op() -> impl Strategy<Value = Op> {
     let some = 0..64_usize;
     let delay = prop_oneof![3 => Just(0), 1 => 1..30_u64];
-    let alone = || prop::bool::weighted(0.25);
-    let requeue = (some.clone(), delay.clone(), prop::collection::vec(0..3_usize, 0..3), alone());
-    let restore = (sketch(), any::<bool>(), delay, prop::bool::weighted(0.15));
-    let replica = (0..3_usize, prop::collection::vec(0..3_usize, 0..4), 0..4_u32);
+    let avoid = prop::collection::vec(0..3_usize, 0..3);
+    let requeue = (some.clone(), delay.clone(), avoid, asks(0.25));
+    let restore = (sketch(0.15), any::<bool>(), delay);
+    let ctx = prop::option::of(1..4_u64);
+    let replica = (0..3_usize, prop::collection::vec(0..3_usize, 0..4), 0..4_u32, ctx);
     prop_oneof![
-        10 => sketch().prop_map(Op::Offer),
+        10 => sketch(0.0).prop_map(Op::Offer),
         10 => some.clone().prop_map(Op::Commit),
         1 => some.clone().prop_map(Op::Withdraw),
-        3 => restore.prop_map(|(sketch, requeued, delay_ms, alone)| {
-            Op::Restore { sketch, requeued, delay_ms, alone }
+        3 => restore.prop_map(|(sketch, requeued, delay_ms)| {
+            Op::Restore { sketch, requeued, delay_ms }
         }),
-        3 => replica.prop_map(|(replica, models, slots)| Op::Replica { replica, models, slots }),
+        3 => replica.prop_map(|(replica, models, slots, ctx_tokens)| {
+            Op::Replica { replica, models, slots, ctx_tokens }
+        }),
         1 => (0..3_usize).prop_map(Op::Gone),
         6 => (some.clone(), any::<bool>()).prop_map(|(pick, releases)| Op::End { pick, releases }),
-        5 => (requeue, any::<bool>()).prop_map(|((pick, delay_ms, avoid, alone), releases)| {
-            Op::Requeue { pick, delay_ms, avoid, alone, releases }
+        5 => (requeue, any::<bool>()).prop_map(|((pick, delay_ms, avoid, asks), releases)| {
+            Op::Requeue { pick, delay_ms, avoid, asks, releases }
         }),
         6 => some.prop_map(Op::Release),
         1 => (0..40_u64).prop_map(Op::ReleaseUnknown),
@@ -153,24 +191,31 @@ impl Maker {
                 let task = pick(reserved(), index);
                 task.map(|task| Event::Withdrawn { task }).into_iter().collect()
             }
-            Op::Restore { sketch, requeued, delay_ms, alone } => {
+            Op::Restore { sketch, requeued, delay_ms } => {
                 let offer = self.offer(&sketch, true);
                 let not_before_ms = if delay_ms == 0 { 0 } else { self.now_ms + delay_ms };
-                vec![Event::Restored(Restored { offer, requeued, not_before_ms, alone })]
+                vec![Event::Restored(Restored { offer, requeued, not_before_ms })]
             }
-            Op::Replica { replica, models, slots } => {
-                let models = models.into_iter().map(|index| model(MODELS[index])).collect();
-                let id = replica_id(REPLICAS[replica]);
-                vec![Event::ReplicaChanged(Replica { id, models, slots })]
+            Op::Replica { replica, models, slots, ctx_tokens } => {
+                let models: Vec<_> = models.into_iter().map(|index| model(MODELS[index])).collect();
+                let mut change = Replica::new(replica_id(REPLICAS[replica]), &models, slots);
+                for model in &mut change.replica.models {
+                    model.ctx_tokens = ctx_tokens;
+                }
+                vec![Event::ReplicaChanged(change)]
             }
             Op::Gone(replica) => {
                 vec![Event::ReplicaGone { replica: replica_id(REPLICAS[replica]) }]
             }
             Op::End { pick, releases } => end(running(pick), Next::Ended, releases),
-            Op::Requeue { pick, delay_ms, avoid, alone, releases } => {
-                let avoid = avoid.into_iter().map(|index| replica_id(REPLICAS[index])).collect();
+            Op::Requeue { pick, delay_ms, avoid, asks, releases } => {
                 let not_before_ms = if delay_ms == 0 { 0 } else { self.now_ms + delay_ms };
-                end(running(pick), Next::Requeue { not_before_ms, avoid, alone }, releases)
+                let task = running(pick);
+                let model =
+                    task.and_then(|(task, _)| naive.tasks.iter().find(|it| it.offer.task == task));
+                let model = model.map_or("a", |it| &*it.offer.model.0);
+                let request = asks.request(model, avoid);
+                end(task, Next::Requeue { not_before_ms, request }, releases)
             }
             Op::Release(index) => {
                 let held = naive.leases.get(index % naive.leases.len().max(1));
@@ -194,6 +239,7 @@ impl Maker {
         Offer {
             task: id(self.tasks),
             model: model(MODELS[sketch.model]),
+            request: sketch.asks.request(MODELS[sketch.model], Vec::new()),
             class: if sketch.batch { Class::Batch } else { Class::Interactive },
             identity: Identity(Arc::from(format!("i{}", sketch.identity))),
             // What is found at start is older than every offer, and is told in any order.
@@ -265,10 +311,10 @@ fn compare(scheduler: &Scheduler, naive: &Naive) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!(scheduler.total_queued(), queued);
     for name in REPLICAS {
-        let replica: ReplicaId = replica_id(name);
+        let replica = replica_id(name);
         let busy = naive.busy(&replica);
-        let announced = naive.replicas.iter().find(|it| it.id == replica);
-        let total = announced.map_or(0, |it| it.slots);
+        let announced = naive.replicas.iter().find(|it| it.replica.key == replica);
+        let total = announced.map_or(0, |it| it.replica.slots);
         let expected = (announced.is_some() || busy > 0).then_some(Slots { total, busy });
         prop_assert_eq!(scheduler.slots(&replica), expected);
     }
@@ -288,7 +334,7 @@ proptest! {
         for (op, later_ms) in ops {
             maker.now_ms += later_ms;
             for event in maker.events(op, &naive) {
-                let mut actions = scheduler.step(event.clone(), maker.now_ms);
+                let mut actions = without_reasons(scheduler.step(event.clone(), maker.now_ms));
                 forget_back_offs(&mut actions)?;
                 let expected = naive.step(event.clone(), maker.now_ms);
                 prop_assert_eq!(actions, expected, "{:?} at {}", event, maker.now_ms);

@@ -177,6 +177,7 @@ fn attach(house: &House, engine: &Arc<Engine>) {
         replica: engine.key.clone(),
         adapter: Arc::new(Bound(Arc::clone(engine))),
         models: None,
+        models_of: Arc::clone(&engine.key.pool_id),
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Backoff));
 }

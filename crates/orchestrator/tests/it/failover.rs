@@ -167,6 +167,7 @@ async fn an_attached_engine_is_watched() {
         replica: engine.key.clone(),
         adapter: Arc::new(Bound(Arc::clone(&engine))),
         models: None,
+        models_of: Arc::clone(&engine.key.pool_id),
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Provisioning));
     let task = house.submit(remote("hello")).await;

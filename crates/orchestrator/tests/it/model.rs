@@ -50,6 +50,7 @@ impl ModelDirectory for Models {
             ctx_max: (id != REMOTE).then_some(CONTEXT),
             max_tokens_default: 1024,
             preparation: PreparationView::default(),
+            strategy: None,
         })
     }
 

@@ -268,7 +268,9 @@ impl Game {
             removed.unwrap();
             let engine = self.house.engine(*index);
             let adapter = Arc::new(Bound(Arc::clone(engine)));
-            let pool = AttachedPool { replica: engine.key.clone(), adapter, models: None };
+            let models_of = Arc::clone(&engine.key.pool_id);
+            let pool =
+                AttachedPool { replica: engine.key.clone(), adapter, models: None, models_of };
             self.house.orchestrator().attach(pool, engine.facts(PoolState::Ready));
             *away = None;
         }

@@ -1,4 +1,5 @@
-use orchestrator_core::{Action, Class, Event, Next, Replica, ReplicaId, Scheduler, TaskId};
+use orchestrator_core::{Action, Class, Event, Next, Replica, Scheduler, TaskId};
+use placement::ReplicaKey;
 
 use super::{Judge, order::Lane};
 use crate::violation::{Violation, ensure};
@@ -46,12 +47,11 @@ impl Judge {
         let now_ms = self.now_ms;
         for replica in self.replicas.keys() {
             let id = self.names.replica(*replica);
-            copy.step(Event::ReplicaChanged(Replica { id, models: Vec::new(), slots: 0 }), now_ms);
+            copy.step(Event::ReplicaChanged(Replica::new(id, &[], 0)), now_ms);
         }
-        let id = ReplicaId("the judge's".into());
-        let models = vec![self.names.model(model)];
-        let mut actions =
-            copy.step(Event::ReplicaChanged(Replica { id, models, slots: 1 }), now_ms);
+        let id = ReplicaKey::new("local", "the judge's", "0");
+        let models = [self.names.model(model)];
+        let mut actions = copy.step(Event::ReplicaChanged(Replica::new(id, &models, 1)), now_ms);
         let mut order = Vec::new();
         while let Some(Action::Dispatch { task, lease, .. }) = actions.pop() {
             order.push(task);

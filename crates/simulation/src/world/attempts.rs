@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use orchestrator_core::{Event, Lease, Next, ServiceSample, TaskState};
+use placement::Request;
 
 use super::{EndedBy, Happening, Live, OVERLOADED_RETRY_MS, Phase, Pool, Run, Stop, World};
 use crate::{
@@ -249,15 +252,20 @@ impl World<'_> {
         let is_running = daemon.core.real.state(task) == Some(TaskState::Running);
         let live = daemon.live.get_mut(&run.task).expect("its end would wait for the run");
         live.row.state = TaskState::Queued;
+        let alone = live.row.daemon_ends >= 2;
         let failed = |note: &&Note| note.outcome == Some(Outcome::Lost);
         let mut avoid: Vec<usize> =
             live.row.attempts.iter().filter(failed).map(|note| note.replica).collect();
         avoid.sort_unstable();
         avoid.dedup();
+        let model = self.names.model(self.tasks[&run.task].model);
         let next = Next::Requeue {
             not_before_ms: boot_ms + run.retry_after_ms,
-            alone: live.row.daemon_ends >= 2,
-            avoid: avoid.into_iter().map(|replica| self.names.replica(replica)).collect(),
+            request: Arc::new(Request {
+                alone,
+                failed_on: avoid.into_iter().map(|replica| self.names.replica(replica)).collect(),
+                ..Request::new(model.0)
+            }),
         };
         self.step(Event::AttemptEnded { task, lease, next })?;
         if !is_running && self.live(run.task).stop.is_some() {
@@ -382,7 +390,7 @@ impl World<'_> {
     /// Takes in what is known of a pool now.
     pub(super) fn put_pool(&mut self, replica: usize, pool: Pool) -> Result<(), Violation> {
         let models = self.plan.replicas[replica].models.iter();
-        let models = models.map(|model| self.names.model(*model)).collect();
+        let models: Vec<_> = models.map(|model| self.names.model(*model)).collect();
         let id = self.names.replica(replica);
         let known = &mut self.up().pools[replica];
         if *known == pool {
@@ -390,7 +398,8 @@ impl World<'_> {
         }
         *known = pool;
         let slots = if pool.is_ready { pool.slots } else { 0 };
-        self.step(Event::ReplicaChanged(orchestrator_core::Replica { id, models, slots })).map(drop)
+        let replica = orchestrator_core::Replica::new(id, &models, slots);
+        self.step(Event::ReplicaChanged(replica)).map(drop)
     }
 
     /// Asks an engine whether it is there.

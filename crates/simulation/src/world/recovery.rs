@@ -74,7 +74,7 @@ impl World<'_> {
             let wait_ms = if alone { alone_after_ms(deaths) } else { 0 };
             let offer = self.offer(&row);
             let not_before_ms = self.boot_ms() + wait_ms;
-            let restored = Restored { offer, requeued: has_run, not_before_ms, alone };
+            let restored = Restored { offer, requeued: has_run, not_before_ms };
             if self.tasks[&task].leave_after_ms.is_some() {
                 // Its client has to come back before it costs anything more.
                 self.up().parked.insert(task, restored);

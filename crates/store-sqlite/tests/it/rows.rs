@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use adapter_host::{AttemptId, Sampling};
-use api_types::{Determinism, Failover, Priority, TaskState};
+use api_types::{Determinism, Failover, PlacementRequest, Priority, TaskState};
 use camino::Utf8Path;
 use orchestrator::{
     AttemptRow, Binding, BindingKey, EndRow, Outcome, Poison, Progress, Record, Region, TaskRow,
@@ -50,6 +50,7 @@ pub(crate) fn spec(prompt: &str) -> TaskSpec {
         stop: vec!["\n\n".to_owned()],
         determinism: Determinism::BestEffort,
         failover: Failover::Auto,
+        placement: PlacementRequest::default(),
         cancel_when_alone_ms: Some(5_000),
         client_ref: None,
         metadata: BTreeMap::from([("team".to_owned(), "zoo".to_owned())]),
@@ -97,6 +98,7 @@ pub(crate) fn progress() -> Progress {
             outcome: Some(Outcome::Lost),
             tokens: 17,
             run_settings: Some(serde_json::json!({"threads": 2})),
+            decision: None,
         }],
         ids_reserved: 256,
         first_segment: Some(3),
