@@ -1,44 +1,55 @@
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+/// Whether anything is counted. Counters that two threads share cost each of them more than an allocation does, so
+/// nothing is while times are taken.
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-/// Bytes held now, and the most that ever were since the peak was last reset.
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// Bytes held beyond those at the start of the count, and the most that ever were.
+static HELD: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicI64 = AtomicI64::new(0);
 
 /// The system's allocator, and a count of what was asked of it by all threads.
 pub(crate) struct CountingAllocator;
 
-/// Allocations since the program started.
+/// What some work asked of the allocator.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Allocated(u64);
+pub(crate) struct Allocated {
+    pub(crate) count: u64,
+    /// The most bytes that it held at once.
+    pub(crate) peak_bytes: i64,
+}
 
 impl Allocated {
-    pub(crate) fn now() -> Self {
-        Self(ALLOCATIONS.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn since(self, before: Self) -> u64 {
-        self.0 - before.0
-    }
-
-    /// The most bytes that some work held at once, beyond those that were held before.
-    pub(crate) fn peak_of(work: impl FnOnce()) -> usize {
-        let before = HELD.load(Ordering::SeqCst);
-        PEAK.store(before, Ordering::SeqCst);
+    /// Counts what all threads ask for while some work is done.
+    pub(crate) fn by(work: impl FnOnce()) -> Self {
+        ALLOCATIONS.store(0, Ordering::SeqCst);
+        HELD.store(0, Ordering::SeqCst);
+        PEAK.store(0, Ordering::SeqCst);
+        IS_COUNTING.store(true, Ordering::SeqCst);
         work();
-        PEAK.load(Ordering::SeqCst).saturating_sub(before)
+        IS_COUNTING.store(false, Ordering::SeqCst);
+        Self { count: ALLOCATIONS.load(Ordering::SeqCst), peak_bytes: PEAK.load(Ordering::SeqCst) }
     }
 }
 
 fn grew(bytes: usize) {
-    ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    PEAK.fetch_max(held, Ordering::Relaxed);
+    if IS_COUNTING.load(Ordering::Relaxed) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        let bytes = signed(bytes);
+        let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        PEAK.fetch_max(held, Ordering::Relaxed);
+    }
 }
 
 fn shrank(bytes: usize) {
-    HELD.fetch_sub(bytes, Ordering::Relaxed);
+    if IS_COUNTING.load(Ordering::Relaxed) {
+        HELD.fetch_sub(signed(bytes), Ordering::Relaxed);
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 #[expect(

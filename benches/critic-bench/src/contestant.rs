@@ -25,12 +25,14 @@ pub(crate) enum Contestant {
     Gated,
     /// Nodes of 100 runs wait for ten permits.
     Waiters,
+    /// Only the grants of permits to such nodes.
+    Grants,
     /// Building a plan in which each node waits for three others.
     Planning,
 }
 
 /// One run of a graph that was made before.
-type Run = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>>>;
+pub(crate) type Run = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// What an executor is measured with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +62,8 @@ impl Contestant {
             Self::SpawnTraced => "critic-executor, Spawn, metrics and spans",
             Self::Dagx => "dagx",
             Self::Gated => "gated critics",
-            Self::Waiters => "waiting critics",
+            Self::Waiters => "waiting critics, whole runs",
+            Self::Grants => "waiting critics, grants alone",
             Self::Planning => "planned critics",
         }
     }
@@ -83,6 +86,7 @@ impl Contestant {
                 executor([fast].into_iter().chain((1..nodes).map(gated)), Watched::Nobody)
             }
             Self::Waiters => waiters(nodes),
+            Self::Grants => unreachable!("grants are measured within runs"),
             Self::Planning => Box::new(move || {
                 let requires =
                     |index: usize| (1..=3).filter_map(move |back| index.checked_sub(back * 7));
@@ -157,6 +161,35 @@ fn waiters(nodes: usize) -> Run {
             }
         })
     })
+}
+
+/// A hundred runs of which nothing can start, once all of their nodes wait.
+pub(crate) async fn all_waiting(nodes: usize) -> (Executor, JoinSet<()>) {
+    let plan = plan((0..nodes / 100).map(trivial));
+    let executor = Executor::new(ExecutorSettings {
+        global_limit: Some(0),
+        queue_limit: Some(nodes),
+        ..ExecutorSettings::default()
+    });
+    let mut runs = JoinSet::new();
+    for _ in 0..100 {
+        let (executor, plan) = (executor.clone(), plan.clone());
+        runs.spawn(async move {
+            let report = executor.run(&plan, RunInput::new("a text")).await;
+            assert_eq!(report.expect("the executor runs").decision().coverage.ratio(), 1.0);
+        });
+    }
+    while executor.activity().queued < nodes {
+        tokio::task::yield_now().await;
+    }
+    (executor, runs)
+}
+
+/// Runs one after the other.
+pub(crate) async fn repeated(run: std::sync::Arc<Run>, times: usize) {
+    for _ in 0..times {
+        run().await;
+    }
 }
 
 fn trivial(index: usize) -> CriticSpec {

@@ -56,10 +56,13 @@ fn run(arguments: &Arguments) -> Result<bool> {
         .enable_time()
         .build()
         .context("no runtime could be started")?;
+    // First, while the process is small.
+    let growth = measure::growth(&runtime);
     let mut results: Vec<Measured> = Vec::new();
     for size in SIZES {
         results.extend(measure::all(&runtime, &Contestant::SIDE_BY_SIDE, size));
     }
+    results.push(measure::grants(&runtime));
     let alone = [Contestant::Spawn, Contestant::Gated, Contestant::Waiters, Contestant::Planning];
     for contestant in alone {
         results.extend(measure::all(&runtime, &[contestant], MANY));
@@ -76,5 +79,6 @@ fn run(arguments: &Arguments) -> Result<bool> {
     for target in target::ALL {
         println!("{}", target.line(&results));
     }
-    Ok(!arguments.check || missed.is_empty())
+    println!("{}", target::growth_line(growth));
+    Ok(!arguments.check || missed.is_empty() && !target::grows(growth))
 }

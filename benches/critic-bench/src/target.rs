@@ -24,7 +24,7 @@ pub(crate) enum Limit {
 }
 
 /// CRIT-260 to CRIT-265, as far as they are numbers of a run.
-pub(crate) const ALL: [Target; 10] = [
+pub(crate) const ALL: [Target; 11] = [
     Target::new("CRIT-260", Contestant::Spawn, 1000, Limit::NodeUs(2.0)),
     Target::new("CRIT-260", Contestant::Spawn, 1000, Limit::Times(Contestant::JoinSet, 2.0)),
     Target::new("CRIT-260", Contestant::Inline, 1000, Limit::NodeUs(1.0)),
@@ -33,6 +33,7 @@ pub(crate) const ALL: [Target; 10] = [
     Target::new("CRIT-261", Contestant::Spawn, 10000, Limit::TimesOwn { nodes: 100, times: 1.5 }),
     Target::new("CRIT-262", Contestant::Planning, 10000, Limit::NodeUs(5.0)),
     Target::new("CRIT-263", Contestant::Gated, 10000, Limit::NodeUs(10.0)),
+    Target::new("CRIT-264", Contestant::Grants, 10000, Limit::NodeUs(5.0)),
     Target::new("CRIT-264", Contestant::Waiters, 10000, Limit::NodeUs(5.0)),
     Target::new("CRIT-265", Contestant::Spawn, 1000, Limit::PeakBytes(1024.0)),
 ];
@@ -90,6 +91,25 @@ pub(crate) fn missed(results: &[Measured]) -> Vec<&'static Target> {
         target.measured(results).is_some_and(|(measured, limit)| measured > limit)
     };
     ALL.iter().filter(|target| target.is_ratio()).filter(is_missed).collect()
+}
+
+/// CRIT-265: resident memory after 1,000,000 runs as a multiple of that after 10,000.
+const GROWTH_MAX: f64 = 1.05;
+
+/// Whether memory grows with the number of runs.
+pub(crate) fn grows(growth: Option<f64>) -> bool {
+    growth.is_some_and(|growth| growth > GROWTH_MAX)
+}
+
+/// The growth as a sentence.
+pub(crate) fn growth_line(growth: Option<f64>) -> String {
+    let Some(times) = growth else {
+        return "CRIT-265: the system does not tell how much memory is resident".to_owned();
+    };
+    let said = if grows(growth) { "MISSED" } else { "met" };
+    format!(
+        "CRIT-265: resident memory after 1,000,000 runs: {times:.3} × that after 10,000, at most {GROWTH_MAX}: {said}"
+    )
 }
 
 #[cfg(test)]

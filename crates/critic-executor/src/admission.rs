@@ -4,7 +4,7 @@
 //! are taken together or not at all, so nothing is held while waiting for another. Instants are nanoseconds on the
 //! executor's clock.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -60,6 +60,8 @@ pub(crate) struct Permit {
     bucket_number: Option<u32>,
     is_first_attempt: bool,
     is_blocking: bool,
+    /// How much of its wait there was no token.
+    pub(crate) token_wait_ns: u64,
     place: RunningPlace,
 }
 
@@ -141,8 +143,9 @@ pub(crate) struct Admission {
     offers: HashMap<(RunSlot, u32), Offer, PlaceHashing>,
     /// When critics whose waiters wait for tokens get one.
     tokens: BTreeSet<(u64, ResourceId)>,
-    /// Waiters for tokens by their deadlines, for those that a token cannot reach any more.
-    token_deadlines: BTreeSet<(ResourceId, u64, RunSlot, u32)>,
+    /// Waiters for tokens by their deadlines, for those that a token cannot reach any more; and how long the bucket
+    /// had been without a token when they came.
+    token_deadlines: BTreeMap<(ResourceId, u64, RunSlot, u32), u64>,
     /// Decisions since they were last taken.
     pub(crate) decided: Vec<Decided>,
     pub(crate) breaker_changes: Vec<BreakerChange>,
@@ -168,7 +171,7 @@ impl Admission {
             accounts: Vec::new(),
             offers: HashMap::default(),
             tokens: BTreeSet::new(),
-            token_deadlines: BTreeSet::new(),
+            token_deadlines: BTreeMap::new(),
             decided: Vec::new(),
             breaker_changes: Vec::new(),
         }
@@ -179,7 +182,7 @@ impl Admission {
         let known = self.resource_names.get(&spec.name).copied();
         let id = match known {
             Some(id) => {
-                self.change_limits(id, now_ns, |resource| resource.change(spec));
+                self.change_limits(id, now_ns, |resource| resource.change(spec, now_ns));
                 id
             }
             None => {
@@ -342,7 +345,7 @@ impl Admission {
         if permit.bucket_number == Some(resource.bucket_number)
             && let Some(bucket) = &mut resource.bucket
         {
-            bucket.give_back();
+            bucket.give_back(now_ns);
         }
         self.release(&Release { permit: *permit, was_detached: false }, now_ns)
     }
@@ -504,13 +507,9 @@ impl Admission {
         let waiter = self.waiter(&offer, now_ns);
         self.offers.insert((offer.run, offer.critic), offer);
         self.queue.push(&waiter);
-        if self.resources[offer.resource as usize].bucket.is_some() {
-            self.token_deadlines.insert((
-                offer.resource,
-                offer.deadline_ns,
-                offer.run,
-                offer.critic,
-            ));
+        if let Some(bucket) = &self.resources[offer.resource as usize].bucket {
+            let empty_ns = bucket.empty_ns(now_ns);
+            self.token_deadlines.insert(token_wait(&offer), empty_ns);
             // Tokens that came while nobody waited have told nobody.
             self.open_columns(offer.resource, now_ns);
         }
@@ -525,12 +524,7 @@ impl Admission {
 
     fn forget_token_wait(&mut self, offer: &Offer, now_ns: u64) {
         if self.resources[offer.resource as usize].bucket.is_some() {
-            self.token_deadlines.remove(&(
-                offer.resource,
-                offer.deadline_ns,
-                offer.run,
-                offer.critic,
-            ));
+            self.token_deadlines.remove(&token_wait(offer));
             self.watch_tokens(offer.resource, now_ns);
         }
     }
@@ -662,7 +656,10 @@ impl Admission {
             resource.retries.first(now_ns);
         }
         let bucket_number = resource.bucket.as_ref().map(|_| resource.bucket_number);
+        let mut token_wait_ns = 0;
         if let Some(bucket) = &mut resource.bucket {
+            let empty_ns = self.token_deadlines.remove(&token_wait(offer));
+            token_wait_ns = empty_ns.map_or(0, |before| bucket.empty_ns(now_ns) - before);
             bucket.take(now_ns);
         }
         self.in_use += 1;
@@ -671,12 +668,6 @@ impl Admission {
             account.reserved += offer.estimate;
         }
         if bucket_number.is_some() {
-            self.token_deadlines.remove(&(
-                offer.resource,
-                offer.deadline_ns,
-                offer.run,
-                offer.critic,
-            ));
             self.refuse_unreachable(offer.resource, now_ns);
         }
         if self.resources[offer.resource as usize].is_narrow() {
@@ -694,6 +685,7 @@ impl Admission {
             bucket_number,
             is_first_attempt: offer.is_first_attempt,
             is_blocking: offer.is_blocking,
+            token_wait_ns,
             place: self.running.add(RunningEntry {
                 run: offer.run,
                 resource: offer.resource,
@@ -739,8 +731,8 @@ impl Admission {
     /// Everybody whose deadline is before the next token gives up now.
     fn refuse_unreachable(&mut self, id: ResourceId, now_ns: u64) {
         let token_at_ns = self.resources[id as usize].token_at(now_ns);
-        while let Some((_, _, run, critic)) =
-            self.token_deadlines.range((id, 0, 0, 0)..(id, token_at_ns, 0, 0)).next().copied()
+        while let Some((&(_, _, run, critic), _)) =
+            self.token_deadlines.range((id, 0, 0, 0)..(id, token_at_ns, 0, 0)).next()
         {
             let Some(offer) = self.offers.get(&(run, critic)).copied() else { return };
             let waiter = self.waiter(&offer, now_ns);
@@ -806,6 +798,11 @@ impl Hasher for PlaceHasher {
         let mixed = (self.0.rotate_left(29) ^ u64::from(place)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 = mixed ^ (mixed >> 32);
     }
+}
+
+/// A waiter's place among those that wait for tokens.
+fn token_wait(offer: &Offer) -> (ResourceId, u64, RunSlot, u32) {
+    (offer.resource, offer.deadline_ns, offer.run, offer.critic)
 }
 
 enum BudgetAnswer {

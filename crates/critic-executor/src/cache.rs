@@ -46,7 +46,6 @@ impl CacheKey {
         dependencies: &[(Arc<str>, Arc<CriticOutput>)],
     ) -> Self {
         let mut hash = Sha256::new();
-        hash.update(node.settings_digest);
         let mut add = |part: Option<&[u8]>| match part {
             Some(bytes) => {
                 hash.update([1]);
@@ -55,6 +54,8 @@ impl CacheKey {
             }
             None => hash.update([0]),
         };
+        add(Some(node.spec.name.as_bytes()));
+        add(node.critic_settings.as_deref().map(str::as_bytes));
         add(Some(input.input_text().as_bytes()));
         add(input.output_text().map(str::as_bytes));
         for key in &node.spec.context_keys {

@@ -31,7 +31,7 @@ pub(crate) use shared::Counters;
 pub(crate) use shared::ExecShared;
 
 use hook_board::HookBoard;
-use shared::Event;
+use shared::{Event, RunShared};
 use trace::RunTrace;
 
 use crate::admission::breaker::BreakerState;
@@ -338,7 +338,15 @@ impl Executor {
             if !is_admitted && core.run_queue.len() >= queue_limit {
                 return Err(RunError::Rejected);
             }
-            let shared = core.take_slot(&run_id, &handle);
+            let shared = core.take_slot(|slot| {
+                RunShared::new(
+                    slot,
+                    Arc::clone(&run_id),
+                    handle,
+                    Arc::clone(&self.shared),
+                    plan.clone(),
+                )
+            });
             let resources = core.bind(plan, now_ns);
             core.admission.open_run(shared.slot, plan.budget(), now_ns);
             if is_admitted {
@@ -380,7 +388,7 @@ impl Executor {
         let mut critics = Vec::with_capacity(outcomes.len());
         for (index, outcome) in (0..).zip(outcomes.into_iter().flatten()) {
             let spec = &plan.inner.node(index).spec;
-            let node = std::mem::take(&mut driver.nodes[index as usize]);
+            let node = &mut driver.nodes[index as usize];
             let saved = |applies: bool| if applies { spec.cost } else { MicroDollars::ZERO };
             let is_hit = outcome.status == Status::Succeeded { source: AnswerSource::Cache };
             let spent = Cost {
@@ -398,13 +406,14 @@ impl Executor {
                 stage: spec.stage,
                 contribution: plan.inner.total_contribution(index, &outcome),
                 status: outcome.status,
-                attempts: node.attempts,
+                attempts: std::mem::take(&mut node.attempts),
                 queue_time: Duration::from_nanos(node.queue_ns),
+                rate_limit_wait: Duration::from_nanos(node.token_wait_ns),
                 execution_time: execution,
                 cost: node.cost,
                 gate: gates.get_mut(index as usize).and_then(Option::take),
                 output: outcome.output,
-                warnings: node.warnings,
+                warnings: std::mem::take(&mut node.warnings),
             });
         }
         let since_start = |ns: u64| Duration::from_nanos(ns.saturating_sub(driver.started_ns));

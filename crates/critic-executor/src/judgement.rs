@@ -1,6 +1,7 @@
 //! The join of all outcomes into one verdict. Pure: the same outcomes give the same verdict, in whatever order
 //! they came.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::coverage::{Coverage, Missing};
@@ -82,27 +83,32 @@ impl Source<'_> {
                         let codes: Vec<_> =
                             finding.violations.iter().map(|violation| &*violation.code).collect();
                         match (finding.verdict == Some(verdict), codes.is_empty()) {
-                            (true, true) => "it asks for this verdict".to_owned(),
+                            (true, true) => Cow::Borrowed("it asks for this verdict"),
                             (true, false) => {
-                                format!("it asks for this verdict ({})", codes.join(", "))
+                                format!("it asks for this verdict ({})", codes.join(", ")).into()
                             }
-                            (false, true) => format!("severity {}", finding.severity),
+                            // What a clean run says of each of its critics.
+                            (false, true) if finding.severity == 0.0 => Cow::Borrowed("severity 0"),
+                            (false, true) => format!("severity {}", finding.severity).into(),
                             (false, false) => {
                                 format!("severity {} ({})", finding.severity, codes.join(", "))
+                                    .into()
                             }
                         }
                     }
                     None if outcome.status.is_missing() && verdict > Verdict::Allow => {
-                        format!("no answer: {}", outcome.status.as_str())
+                        format!("no answer: {}", outcome.status.as_str()).into()
                     }
                     None => return None,
                 };
                 (Decider::Critic(Arc::clone(name)), reason)
             }
             Self::Quorum { answers, quorum } => {
-                (Decider::Quorum, format!("{answers} answers, the quorum is {quorum}"))
+                (Decider::Quorum, format!("{answers} answers, the quorum is {quorum}").into())
             }
-            Self::EditConflict => (Decider::EditConflict, "edits contradict each other".to_owned()),
+            Self::EditConflict => {
+                (Decider::EditConflict, Cow::Borrowed("edits contradict each other"))
+            }
         };
         Some(Deciding { decider, reason })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 mod build;
 mod checks;
+mod digest;
 pub(crate) mod error;
 pub(crate) mod explain;
 mod export;
@@ -114,8 +115,8 @@ pub(crate) struct PlanNode {
     pub(crate) validators: Box<[Arc<dyn Validator>]>,
     #[cfg(feature = "json-schema")]
     pub(crate) schema: Option<crate::schema::CompiledSchema>,
-    /// SHA-256 of the critic's settings, for cache keys.
-    pub(crate) settings_digest: [u8; 32],
+    /// The settings of the critic itself as canonical JSON, for digests and cache keys; `None` if it has none.
+    pub(crate) critic_settings: Option<Box<str>>,
 }
 
 impl PlanNode {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct CriticReport {
     pub attempts: Vec<AttemptReport>,
     /// Time spent waiting for admission, of all attempts together.
     pub queue_time: Duration,
+    /// The part of it in which its rate limit had no token; zero without a rate limit.
+    pub rate_limit_wait: Duration,
     /// Time spent in attempts.
     pub execution_time: Duration,
     /// What its attempts cost.
@@ -108,7 +111,7 @@ pub struct Deciding {
     /// Who.
     pub decider: Decider,
     /// Why, for people.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
 }
 
 /// A verdict, and how much of the plan it rests on. The one is not to be had without the other.

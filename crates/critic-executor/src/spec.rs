@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+#[cfg(feature = "json-schema")]
+use serde_json::Value;
 
 use crate::critic::Critic;
 use crate::money::MicroDollars;
@@ -172,6 +173,7 @@ pub struct CriticSpec {
 impl CriticSpec {
     /// The attempt timeout of a critic that names none.
     pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+    pub(crate) const DEFAULT_PRIORITY: u8 = 5;
 
     /// A critic with defaults: core analysis, priority 5, always, 10 seconds per attempt, no retry, no limits,
     /// no breaker, no cost, fail closed, in a task of its own.
@@ -185,7 +187,7 @@ impl CriticSpec {
             name: name.into(),
             critic,
             stage: Stage::CoreAnalysis,
-            priority: 5,
+            priority: Self::DEFAULT_PRIORITY,
             depends_on: Vec::new(),
             policy: Policy::Always,
             evidence: None,
@@ -402,60 +404,6 @@ impl CriticSpec {
         self.record_texts = texts;
         self
     }
-
-    /// Everything that can change a result, as data whose order does not depend on the order of declaration.
-    pub(crate) fn canonical(&self) -> Value {
-        let mut depends_on: Vec<_> =
-            self.depends_on.iter().map(|dependency| (&*dependency.name, dependency.kind)).collect();
-        depends_on.sort_by_key(|(name, kind)| (*name, *kind as u8));
-        depends_on.dedup();
-        let sorted = |names: &[Arc<str>]| {
-            let mut names: Vec<_> = names.iter().map(|name| &**name).collect();
-            names.sort_unstable();
-            names.dedup();
-            json!(names)
-        };
-        let severity_rule = match &self.severity_rule {
-            SeverityRule::Plan => json!("plan"),
-            SeverityRule::Own(map) => json!(map),
-            SeverityRule::Off => json!("off"),
-        };
-        let timeouts = [self.attempt_timeout, self.total_timeout, self.queue_timeout]
-            .map(|timeout| timeout.map(nanos));
-        #[cfg(feature = "json-schema")]
-        let schema = &self.schema;
-        #[cfg(not(feature = "json-schema"))]
-        let schema = Value::Null;
-        json!({
-            "name": &*self.name,
-            "settings": self.critic.settings(),
-            "fallback": self.fallback.as_ref().map(|fallback| fallback.settings()),
-            "stage": self.stage,
-            "priority": self.priority,
-            "depends_on": depends_on,
-            "policy": self.policy.canonical(),
-            "evidence": self.evidence.as_deref().map(sorted),
-            "timeouts_ns": timeouts,
-            "retry": self.retry,
-            "retry_budget": self.retry_budget,
-            "rate_limit": self.rate_limit,
-            "concurrency": self.concurrency,
-            "breaker": self.breaker,
-            "cost": self.cost,
-            "failure_mode": self.failure_mode,
-            "validators": sorted(&self.validators),
-            "schema": schema,
-            "lenient": self.is_lenient,
-            "severity_rule": severity_rule,
-            "context_keys": sorted(&self.context_keys),
-            "record_texts": self.record_texts,
-        })
-    }
-}
-
-/// Nanoseconds as text, because JSON numbers are exact only up to 2^53.
-pub(crate) fn nanos(duration: Duration) -> String {
-    duration.as_nanos().to_string()
 }
 
 impl fmt::Debug for CriticSpec {

@@ -144,8 +144,9 @@ impl Problems {
 /// About how many bytes a value is as JSON. Values nest at most as deep as their parser or builder let them.
 fn json_bytes(value: &Value) -> usize {
     let mut bytes = 0;
-    let mut rest = vec![value];
-    while let Some(value) = rest.pop() {
+    let mut rest = Vec::new();
+    let mut next = Some(value);
+    while let Some(value) = next {
         bytes += match value {
             Value::Null | Value::Bool(_) => 4,
             Value::Number(_) => 8,
@@ -159,6 +160,7 @@ fn json_bytes(value: &Value) -> usize {
                 fields.keys().map(|key| key.len() + 4).sum()
             }
         };
+        next = rest.pop();
     }
     bytes
 }

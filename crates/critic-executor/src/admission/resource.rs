@@ -51,12 +51,12 @@ impl Resource {
     }
 
     /// Takes over the settings of a plan that names it. Its counts, tokens and breaker state stay.
-    pub(crate) fn change(&mut self, spec: &CriticSpec) {
+    pub(crate) fn change(&mut self, spec: &CriticSpec, now_ns: u64) {
         self.limit = spec.concurrency;
         self.retries.change(spec.retry_budget);
         self.rate = spec.rate_limit;
         match (&mut self.bucket, &spec.rate_limit) {
-            (Some(bucket), Some(limit)) => bucket.change(limit),
+            (Some(bucket), Some(limit)) => bucket.change(limit, now_ns),
             (bucket, limit) => {
                 *bucket = limit.as_ref().map(TokenBucket::new);
                 self.bucket_number = self.bucket_number.wrapping_add(1);

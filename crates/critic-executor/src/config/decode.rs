@@ -14,6 +14,7 @@ pub(super) type Problem = (Vec<Step>, String);
 /// and the rest is tried again.
 pub(super) fn decode<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Problem>> {
     let mut problems: Vec<Problem> = Vec::new();
+    let mut gone = TakenItems::default();
     loop {
         let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
             Ok(decoded) if problems.is_empty() => return Ok(decoded),
@@ -21,13 +22,44 @@ pub(super) fn decode<T: DeserializeOwned>(mut value: Value) -> Result<T, Vec<Pro
             Err(error) => error,
         };
         let path = steps(&value, error.path());
+        let in_file = gone.path_in_file(&path);
         // What is around a part that was taken out may be wrong for that alone.
-        if !problems.iter().any(|(known, _)| known.starts_with(&path)) {
-            problems.push((path.clone(), error.inner().to_string()));
+        if !problems.iter().any(|(known, _)| known.starts_with(&in_file)) {
+            problems.push((in_file.clone(), error.inner().to_string()));
         }
         if problems.len() >= ERRORS_MAX || !take_out(&mut value, &path) {
             return Err(problems);
         }
+        gone.note(in_file);
+    }
+}
+
+/// Items that were taken out of arrays, whose later items have moved up for that.
+#[derive(Default)]
+struct TakenItems(Vec<(Vec<Step>, usize)>);
+
+impl TakenItems {
+    fn note(&mut self, mut path_in_file: Vec<Step>) {
+        if let Some(Step::Index(index)) = path_in_file.pop() {
+            self.0.push((path_in_file, index));
+            self.0.sort_unstable_by_key(|(_, index)| *index);
+        }
+    }
+
+    /// Where something stands in the file that is at a path now.
+    fn path_in_file(&self, path: &[Step]) -> Vec<Step> {
+        let mut in_file: Vec<Step> = Vec::with_capacity(path.len());
+        for step in path {
+            let step = match step {
+                Step::Key(key) => Step::Key(key.clone()),
+                Step::Index(index) => {
+                    let taken = self.0.iter().filter(|(array, _)| *array == in_file);
+                    Step::Index(taken.fold(*index, |at, (_, taken)| at + usize::from(*taken <= at)))
+                }
+            };
+            in_file.push(step);
+        }
+        in_file
     }
 }
 
@@ -67,8 +99,10 @@ fn take_out(value: &mut Value, path: &[Step]) -> bool {
     }
     match (at, last) {
         (Value::Object(fields), Step::Key(key)) => fields.remove(key).is_some(),
-        // Without one item the others would stand elsewhere, so the whole array goes.
-        (Value::Array(_), Step::Index(_)) => take_out(value, way),
+        (Value::Array(items), Step::Index(index)) if *index < items.len() => {
+            items.remove(*index);
+            true
+        }
         _ => false,
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
-use super::shared::{Event, ExecShared, RunShared};
+use super::shared::{Event, RunShared};
 use crate::admission::breaker::BreakerSignal;
 use crate::admission::{Permit, Release};
 use crate::catch::{PanicMessage, catch, catch_poll, catch_unwind};
@@ -20,7 +20,6 @@ use crate::critic::Critic;
 use crate::error::{CriticError, ErrorKind};
 use crate::finding::CriticOutput;
 use crate::money::MicroDollars;
-use crate::plan::ExecutionPlan;
 use crate::status::OutputProblem;
 
 type CriticResult = Result<Result<CriticOutput, CriticError>, PanicMessage>;
@@ -47,9 +46,7 @@ impl AttemptResult {
 
 /// Owns what an attempt holds. Whichever way it goes, its drop gives everything back, once.
 pub(crate) struct AttemptGuard {
-    pub(crate) exec: Arc<ExecShared>,
     pub(crate) run: Arc<RunShared>,
-    pub(crate) plan: ExecutionPlan,
     pub(crate) critic: u32,
     pub(crate) epoch: u32,
     /// A fallback holds none.
@@ -62,31 +59,33 @@ pub(crate) struct AttemptGuard {
 }
 
 impl AttemptGuard {
+    /// The critic that it is an attempt of, or the fallback that stands in for it.
+    fn called(&self) -> &Arc<dyn Critic> {
+        let spec = &self.run.plan.inner.node(self.critic).spec;
+        let fallback = self.shared.failure.as_ref().and(spec.fallback.as_ref());
+        fallback.unwrap_or(&spec.critic)
+    }
+
     /// Hands in the result, if it is in time.
-    fn finish(mut self, result: CriticResult) {
-        let now_ns = self.exec.now_ns();
+    fn finish(&mut self, result: CriticResult) {
+        let exec = &self.run.exec;
+        let now_ns = exec.now_ns();
         if now_ns >= self.deadline_ns || !self.shared.claim.take() {
-            self.exec.counters.late_results.fetch_add(1, Ordering::Relaxed);
+            exec.counters.late_results.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let (result, cost) = self.judge(result);
         let cost = cost.unwrap_or(self.estimate);
         let signal = result.signal();
-        if let Some(permit) = self.permit.take() {
-            let release = Release { permit, was_detached: false };
-            self.exec.with_core(|core, now_ns| {
-                core.admission.settle(&permit, cost, signal, now_ns);
-                if core.admission.release(&release, now_ns) {
-                    core.free_slot(permit.run);
-                }
-            });
-        }
-        self.run.push(Event::Completed {
-            critic: self.critic,
-            epoch: self.epoch,
-            result,
-            cost,
-            at_ns: now_ns,
+        let (critic, epoch) = (self.critic, self.epoch);
+        let completed = Event::Completed { critic, epoch, result, cost, at_ns: now_ns };
+        let Some(permit) = self.permit.take() else { return self.run.push(completed) };
+        let release = Release { permit, was_detached: false };
+        exec.with_core_and_event(&self.run, completed, |core, now_ns| {
+            core.admission.settle(&permit, cost, signal, now_ns);
+            if core.admission.release(&release, now_ns) {
+                core.free_slot(permit.run);
+            }
         });
     }
 
@@ -103,8 +102,8 @@ impl AttemptGuard {
             Ok(Err(error)) => (failed(error.kind(), error.message()), error.cost()),
             Ok(Ok(output)) => {
                 let cost = output.cost;
-                let node = self.plan.inner.node(self.critic);
-                let limits = &self.plan.inner.settings.output_limits;
+                let plan = &self.run.plan.inner;
+                let (node, limits) = (plan.node(self.critic), &plan.settings.output_limits);
                 match catch(|| node.judge_output(&output, &self.shared.run.input, limits)) {
                     Err(panic) => (failed(ErrorKind::Panic, &panic.0), cost),
                     Ok(Err(errors)) => (AttemptResult::Invalid { errors }, cost),
@@ -124,7 +123,7 @@ impl Drop for AttemptGuard {
         if let Some(permit) = self.permit.take() {
             let was_detached = self.shared.claim.is_detached();
             let estimate = self.estimate;
-            self.exec.with_core(|core, now_ns| {
+            self.run.exec.with_core(|core, now_ns| {
                 if is_unsettled {
                     core.admission.settle(&permit, estimate, BreakerSignal::Neutral, now_ns);
                 }
@@ -134,24 +133,27 @@ impl Drop for AttemptGuard {
             });
         }
         if !callbacks.is_empty() {
-            self.exec.run_cleanups(callbacks, &self.run.handle);
+            self.run.exec.run_cleanups(callbacks, &self.run.handle);
         }
     }
 }
 
 /// Calls a critic.
-pub(crate) async fn attempt(guard: AttemptGuard, critic: Arc<dyn Critic>) {
+pub(crate) async fn attempt(mut guard: AttemptGuard) {
     let context = CriticContext::new(Arc::clone(&guard.shared));
-    let span = guard.span.clone();
-    let result = catch_unwind(critic.evaluate(&context).instrument(span)).await;
+    let critic = guard.called();
+    // Within the future, because a critic may panic before it gives one.
+    let call = async { critic.evaluate(&context).await };
+    let result = catch_unwind(call.instrument(guard.span.clone())).await;
     drop(context);
     guard.finish(result);
 }
 
 /// Calls a critic on the blocking pool, which is occupied only while the critic's code runs. A call that cannot be
 /// stopped keeps the guard, and with it the permits, until it returns.
-pub(crate) async fn blocking_attempt(guard: AttemptGuard, critic: Arc<dyn Critic>) {
+pub(crate) async fn blocking_attempt(guard: AttemptGuard) {
     let context = CriticContext::new(Arc::clone(&guard.shared));
+    let critic = Arc::clone(guard.called());
     let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
         Box::pin(async move { critic.evaluate(&context).await }.instrument(guard.span.clone()));
     let mut guard = guard;

@@ -70,6 +70,9 @@ pub(crate) struct Driver {
     steps: Vec<Step>,
     decisions: Vec<(u32, Decision)>,
     joined: Verdict,
+    /// Attempts in tasks of their own that have not been settled.
+    in_tasks: usize,
+    has_let_others_go: bool,
     is_admitted: bool,
     is_ended: bool,
 }
@@ -132,6 +135,8 @@ impl Driver {
             steps: Vec::new(),
             decisions: Vec::new(),
             joined: Verdict::Allow,
+            in_tasks: 0,
+            has_let_others_go: false,
             is_ended: false,
             exec,
             plan,
@@ -152,7 +157,16 @@ impl Driver {
 
     /// Ready when every critic has ended.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.shared.wake_up();
+        let has_events = self.shared.wake_up();
+        // Attempts that start together often end together. Whoever is next in line goes first, so that one turn takes
+        // what all of them bring, and not a turn each. Only something that came in is a reason to wait for more:
+        // two runs polled by one task would wake each other for ever otherwise.
+        if has_events && self.in_tasks > 1 && !self.has_let_others_go {
+            self.has_let_others_go = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.has_let_others_go = false;
         for _ in 0..TURNS_PER_POLL {
             let now_ns = self.exec.now_ns();
             self.take_cancellation(cx, now_ns);
@@ -311,25 +325,29 @@ impl Driver {
 
     /// Sets the alarm for the next deadline. False if it is due already.
     fn arm(&mut self, cx: &mut Context<'_>) -> bool {
-        let (nodes, state) = (&self.nodes, &self.state);
-        let is_settled =
-            |critic: u32| state.as_ref().is_none_or(|state| state.outcome(critic).is_some());
-        let next_ns = self.timers.next_ns(|due| match due {
-            Due::Run | Due::Stage(_) => false,
-            Due::Critic(critic) => is_settled(*critic),
-            Due::Attempt { critic, epoch }
-            | Due::Queue { critic, epoch }
-            | Due::Retry { critic, epoch } => nodes[*critic as usize].epoch != *epoch,
-        });
-        let Some(next_ns) = next_ns else { return true };
         // An alarm that is too early only wakes once too often; moving it costs more.
-        if next_ns < self.armed_ns || self.sleep.is_elapsed() {
+        let is_set = self.timers.peek_ns().is_none_or(|next_ns| next_ns >= self.armed_ns);
+        if !is_set || self.sleep.is_elapsed() {
+            let Some(next_ns) = self.next_deadline_ns() else { return true };
             self.armed_ns = next_ns;
             // The runtime's timers reach about two years; a run that takes longer is woken once a year.
             let in_a_year = Instant::now() + Duration::from_secs(365 * 86_400);
             self.sleep.as_mut().reset(self.exec.to_instant(next_ns).min(in_a_year));
         }
         self.sleep.as_mut().poll(cx).is_pending()
+    }
+
+    fn next_deadline_ns(&mut self) -> Option<u64> {
+        let (nodes, state) = (&self.nodes, &self.state);
+        let is_settled =
+            |critic: u32| state.as_ref().is_none_or(|state| state.outcome(critic).is_some());
+        self.timers.next_ns(|due| match due {
+            Due::Run | Due::Stage(_) => false,
+            Due::Critic(critic) => is_settled(*critic),
+            Due::Attempt { critic, epoch }
+            | Due::Queue { critic, epoch }
+            | Due::Retry { critic, epoch } => nodes[*critic as usize].epoch != *epoch,
+        })
     }
 }
 

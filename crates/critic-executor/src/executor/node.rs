@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) ready_ns: u64,
     pub(crate) attempts: Vec<AttemptReport>,
     pub(crate) queue_ns: u64,
+    /// The part of it that was spent on tokens.
+    pub(crate) token_wait_ns: u64,
     pub(crate) cost: MicroDollars,
     pub(crate) wasted: MicroDollars,
     pub(crate) warnings: Vec<OutputProblem>,
@@ -46,8 +48,13 @@ pub(crate) struct Running {
     pub(crate) started_ns: u64,
     pub(crate) deadline_ns: u64,
     pub(crate) task: Option<RunningTask>,
-    /// The ending that a fallback stands in for.
-    pub(crate) instead_of: Option<Status>,
+}
+
+impl Running {
+    /// The ending that a fallback stands in for; `None` for an attempt of the critic itself.
+    pub(crate) fn instead_of(&self) -> Option<&Status> {
+        self.shared.failure.as_ref()
+    }
 }
 
 /// How a started attempt is stopped.

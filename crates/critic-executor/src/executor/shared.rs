@@ -47,11 +47,14 @@ pub(crate) enum Event {
     Cancel(CancelReason),
 }
 
-/// What a run shares with its attempts and with the executor.
+/// What a run shares with its attempts and with the executor. Attempts hold this one alone, because each count of
+/// references is a word that threads take from each other.
 pub(crate) struct RunShared {
     pub(crate) slot: RunSlot,
     pub(crate) run_id: Arc<str>,
     pub(crate) handle: Handle,
+    pub(crate) exec: Arc<ExecShared>,
+    pub(crate) plan: ExecutionPlan,
     mailbox: Mutex<Mailbox>,
 }
 
@@ -64,8 +67,14 @@ struct Mailbox {
 }
 
 impl RunShared {
-    pub(crate) fn new(slot: RunSlot, run_id: Arc<str>, handle: Handle) -> Self {
-        Self { slot, run_id, handle, mailbox: Mutex::default() }
+    pub(crate) fn new(
+        slot: RunSlot,
+        run_id: Arc<str>,
+        handle: Handle,
+        exec: Arc<ExecShared>,
+        plan: ExecutionPlan,
+    ) -> Self {
+        Self { slot, run_id, handle, exec, plan, mailbox: Mutex::default() }
     }
 
     /// Puts an event in and wakes the run if it sleeps.
@@ -107,9 +116,11 @@ impl RunShared {
         !self.mailbox().is_ended
     }
 
-    /// Notes that the run is awake, so that nobody needs to wake it.
-    pub(crate) fn wake_up(&self) {
-        self.mailbox().waker = None;
+    /// Notes that the run is awake, so that nobody needs to wake it. Returns whether something has come in.
+    pub(crate) fn wake_up(&self) -> bool {
+        let mut mailbox = self.mailbox();
+        mailbox.waker = None;
+        !mailbox.events.is_empty()
     }
 
     fn mailbox(&self) -> MutexGuard<'_, Mailbox> {
@@ -214,12 +225,31 @@ impl ExecShared {
 
     /// Works on the core, then hands out what was decided.
     pub(crate) fn with_core<T>(&self, work: impl FnOnce(&mut Core, u64) -> T) -> T {
+        self.work_on_core(None, work)
+    }
+
+    /// The same, and a run is told of something along with what was decided for it, so that it is woken once.
+    pub(crate) fn with_core_and_event(
+        &self,
+        run: &RunShared,
+        event: Event,
+        work: impl FnOnce(&mut Core, u64),
+    ) {
+        self.work_on_core(Some((run, event)), work);
+    }
+
+    fn work_on_core<T>(
+        &self,
+        told: Option<(&RunShared, Event)>,
+        work: impl FnOnce(&mut Core, u64) -> T,
+    ) -> T {
         let now_ns = self.now_ns();
         let mut guard = self.lock();
         let core = &mut *guard;
         let result = work(core, now_ns);
         // Most often there is one run to wake, or none.
-        let (mut waker, mut more_wakers): (Option<Waker>, Vec<Waker>) = (None, Vec::new());
+        let mut waker = told.and_then(|(run, event)| run.push_quietly(event));
+        let mut more_wakers: Vec<Waker> = Vec::new();
         for decided in core.admission.decided.drain(..) {
             if let Some(Some(run)) = core.runs.get(decided.run as usize) {
                 let (critic, decision) = (decided.critic, decided.decision);
@@ -296,13 +326,13 @@ impl Core {
     }
 
     /// A place for a run.
-    pub(crate) fn take_slot(&mut self, run_id: &Arc<str>, handle: &Handle) -> Arc<RunShared> {
+    pub(crate) fn take_slot(&mut self, run: impl FnOnce(RunSlot) -> RunShared) -> Arc<RunShared> {
         let slot = self.free_slots.pop().unwrap_or_else(|| {
             self.runs.push(None);
             RunSlot::try_from(self.runs.len() - 1)
                 .expect("there are fewer runs than bytes of memory")
         });
-        let run = Arc::new(RunShared::new(slot, Arc::clone(run_id), handle.clone()));
+        let run = Arc::new(run(slot));
         self.runs[slot as usize] = Some(Arc::clone(&run));
         run
     }

@@ -52,6 +52,11 @@ impl Timers {
         self.heap.pop().map(|Reverse((_, due))| due)
     }
 
+    /// The next instant, stale or not.
+    pub(crate) fn peek_ns(&self) -> Option<u64> {
+        self.heap.peek().map(|Reverse((at_ns, _))| *at_ns)
+    }
+
     /// The next instant that is not stale, by a test of what is stale.
     pub(crate) fn next_ns(&mut self, is_stale: impl Fn(&Due) -> bool) -> Option<u64> {
         while let Some(Reverse((_, due))) = self.heap.peek()
@@ -59,6 +64,6 @@ impl Timers {
         {
             self.heap.pop();
         }
-        self.heap.peek().map(|Reverse((at_ns, _))| *at_ns)
+        self.peek_ns()
     }
 }

@@ -76,7 +76,7 @@ impl CriticSeries {
             observe(&self.queue, &families.critic_queue, report.queue_time);
             if self.is_rate_limited {
                 let wait = self.series(&families.rate_limit_wait);
-                wait.observe(report.queue_time.as_secs_f64());
+                wait.observe(report.rate_limit_wait.as_secs_f64());
             }
         }
         self.attempts(families, report);

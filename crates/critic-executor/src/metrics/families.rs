@@ -83,7 +83,7 @@ impl Families {
             rejections: add.counters("rejections", "Critics that were not admitted, by reason"),
             rate_limit_wait: add.seconds(
                 "rate_limit_wait",
-                "Time spent waiting for admission, of critics with a rate limit",
+                "Part of the wait for admission in which the rate limit had no token",
             ),
             circuit_transitions: add
                 .counters("circuit_transitions", "Breakers that changed to a state"),

@@ -3,20 +3,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-use sha2::{Digest, Sha256};
-
 use super::error::{PlanError, PlanErrors};
 use super::graph::{self, Lists};
 use super::nearest::nearest;
 use super::{
     Budget, EvidenceSet, ExecutionPlan, OnExhausted, PlanInner, PlanNode, PlanSettings, RunTimeout,
-    checks, next_plan_id,
+    checks, digest, next_plan_id,
 };
-use crate::canonical_json;
 use crate::money::MicroDollars;
 use crate::pipeline::PipelineSettings;
-use crate::spec::{CriticSpec, DependencyKind, nanos};
+use crate::spec::{CriticSpec, DependencyKind};
 use crate::stage::{Stage, StageMode};
 use crate::validation::{OutputLimits, Validator};
 use crate::verdict::{Verdict, VerdictMap};
@@ -232,7 +228,7 @@ impl PlanBuilder {
         let mut plan_nodes = Vec::with_capacity(count);
         for (spec, links) in critics.into_iter().zip(nodes) {
             plan_nodes.push(PlanNode {
-                settings_digest: settings_digest(&spec),
+                critic_settings: digest::critic_settings(&spec),
                 #[cfg(feature = "json-schema")]
                 schema: compile_schema(&spec, &mut errors),
                 spec,
@@ -248,7 +244,7 @@ impl PlanBuilder {
         let (severity_thresholds, uncertainty_thresholds) = thresholds(&plan_nodes);
         let mut topological = order.topological;
         topological.sort_by_key(|index| plan_nodes[*index as usize].spec.stage);
-        let digest = digest(&plan_nodes, &settings);
+        let digest = digest::of(&plan_nodes, &settings);
         let mut inner = PlanInner {
             id: next_plan_id(),
             nodes: plan_nodes,
@@ -420,10 +416,6 @@ fn compile_schema(
     compiled.map_err(|message| errors.push(note(message))).ok()
 }
 
-fn settings_digest(spec: &CriticSpec) -> [u8; 32] {
-    Sha256::digest(canonical_json::to_string(&json!([&*spec.name, spec.critic.settings()]))).into()
-}
-
 fn stage_ranges(nodes: &[PlanNode]) -> [Range<u32>; Stage::COUNT] {
     let place = |from: usize| u32::try_from(from).expect("more critics do not fit into memory");
     Stage::ALL.map(|stage| {
@@ -441,33 +433,4 @@ fn thresholds(nodes: &[PlanNode]) -> (Vec<f64>, Vec<f64>) {
         values.dedup();
     }
     (severities, uncertainties)
-}
-
-fn digest(nodes: &[PlanNode], settings: &PlanSettings) -> [u8; 32] {
-    let run_timeout = match settings.run_timeout {
-        RunTimeout::Executor => json!("executor"),
-        RunTimeout::After(timeout) => json!(nanos(timeout)),
-        RunTimeout::Unlimited => json!("unlimited"),
-    };
-    let head = json!({
-        "version": 1,
-        "barriers": settings.barriers,
-        "stage_timeouts_ns": settings.stage_timeouts.map(|timeout| timeout.map(nanos)),
-        "run_timeout_ns": run_timeout,
-        "verdict_map": settings.verdict_map,
-        "missing_verdict": settings.missing_verdict,
-        "quorum": settings.quorum,
-        "early_stop": settings.early_stop,
-        "fail_fast": settings.is_fail_fast,
-        "budget": settings.budget,
-        "output_limits": [settings.output_limits.max_bytes, settings.output_limits.max_violations],
-    });
-    let mut hash = Sha256::new();
-    let mut add = |value: &serde_json::Value| {
-        hash.update(canonical_json::to_string(value));
-        hash.update([b'\n']);
-    };
-    add(&head);
-    nodes.iter().for_each(|node| add(&node.spec.canonical()));
-    hash.finalize().into()
 }

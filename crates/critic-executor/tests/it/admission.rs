@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use critic_executor::{
     BreakerPolicy, BreakerState, CancelReason, CriticContext, CriticError, CriticOutput,
-    CriticSpec, ExecutionPlan, Executor, ExecutorSettings, Jitter, RetryPolicy, RunCanceller,
-    RunError, RunInput, RunOptions, Stage, Status, Verdict,
+    CriticSpec, ExecutionPlan, Executor, ExecutorSettings, Jitter, RateLimit, RetryPolicy,
+    RunCanceller, RunError, RunInput, RunOptions, Stage, Status, Verdict,
 };
 use tokio::time::Instant;
 
@@ -61,6 +61,27 @@ async fn a_waiter_stopped_by_its_own_limit_stops_nobody_else() {
     let reports = futures_util::future::join_all(runs).await;
     let free = reports.iter().map(|report| report.as_ref().unwrap().critic("free").unwrap());
     assert!(free.into_iter().all(|critic| critic.queue_time <= ms(20)));
+}
+
+/// Verifies: CRIT-220, CRIT-009
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_tokens_is_told_apart_from_the_wait_for_permits() {
+    let executor = narrow(1);
+    let api = plan([clean("api", 10).rate_limit(RateLimit::per_second(10.0))]);
+    let holder = plan([clean("holder", 300)]);
+    let first = executor.run(&api, RunInput::new("x")).await.unwrap();
+    assert_eq!(first.critics()[0].rate_limit_wait, ms(0));
+    let (_, second) = tokio::join!(
+        executor.run(&holder, RunInput::new("x")),
+        executor.run(&api, RunInput::new("x"))
+    );
+    let second = second.unwrap();
+    // The bucket had no token until 100 ms, the permit was taken until 310.
+    assert_eq!(second.critics()[0].rate_limit_wait, ms(90));
+    assert_eq!(second.critics()[0].queue_time, ms(300));
+    let third = executor.run(&api, RunInput::new("x")).await.unwrap();
+    assert_eq!(third.critics()[0].rate_limit_wait, ms(90));
+    assert_eq!(third.critics()[0].queue_time, ms(90));
 }
 
 /// Verifies: CRIT-108

@@ -178,6 +178,31 @@ cost_dollars = -1.0
 
 /// Verifies: CRIT-230
 #[test]
+fn every_wrong_item_of_an_array_is_told_at_its_own_place() {
+    let text = r#"[critics.a]
+kind = "words"
+requires = [
+  "b",
+  5,
+  "c",
+  true,
+  "d", ["e"],
+]
+tags = [1, "two", 3]
+"#;
+    let errors = PlanFile::from_toml("plan.toml", text).unwrap_err();
+    let expected = [
+        (5, "critics.a.requires[1]"),
+        (7, "critics.a.requires[3]"),
+        (8, "critics.a.requires[5]"),
+        (10, "critics.a.tags[0]"),
+        (10, "critics.a.tags[2]"),
+    ];
+    assert_eq!(lines(&errors), expected.map(|(line, key)| (line, key.to_owned())), "{errors}");
+}
+
+/// Verifies: CRIT-230
+#[test]
 fn what_a_plan_or_a_kind_finds_wrong_is_told_with_its_place() {
     let text = r#"[critics.a]
 kind = "wrods"

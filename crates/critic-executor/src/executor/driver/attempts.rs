@@ -13,7 +13,6 @@ use super::{Driver, nanos};
 use crate::admission::breaker::BreakerSignal;
 use crate::cleanup::CleanupStack;
 use crate::context::{AttemptShared, Claim};
-use crate::critic::Critic;
 use crate::error::ErrorKind;
 use crate::evidence::Outcome;
 use crate::executor::attempt;
@@ -35,7 +34,6 @@ impl Driver {
         permit: Option<crate::admission::Permit>,
         instead_of: Option<Status>,
         hint: ExecutionHint,
-        called: Arc<dyn Critic>,
         now_ns: u64,
     ) {
         let spec = &self.plan.inner.node(critic).spec;
@@ -47,7 +45,6 @@ impl Driver {
         let attempt = u32::try_from(made).unwrap_or(u32::MAX).saturating_add(1);
         let span = self.attempt_span(critic, attempt, instead_of.is_some());
         let spec = &self.plan.inner.node(critic).spec;
-        let name = Arc::clone(&spec.name);
         let estimate = if permit.is_some() { spec.cost } else { MicroDollars::ZERO };
         let node = &mut self.nodes[critic as usize];
         node.epoch += 1;
@@ -56,19 +53,17 @@ impl Driver {
         let shared = Arc::new(AttemptShared {
             run: Arc::clone(&self.scope),
             dependencies,
-            critic: Arc::clone(&name),
+            critic: Arc::clone(&spec.name),
             attempt,
             deadline: self.exec.to_instant(deadline_ns),
-            failure: instead_of.clone(),
+            failure: instead_of,
             claim: Claim::default(),
             cancelled: AtomicBool::new(false),
             token: OnceLock::new(),
             cleanups: CleanupStack::default(),
         });
         let guard = AttemptGuard {
-            exec: Arc::clone(&self.exec),
             run: Arc::clone(&self.shared),
-            plan: self.plan.clone(),
             critic,
             epoch,
             permit,
@@ -80,23 +75,19 @@ impl Driver {
         if let Some(due) = Due::of_attempt(scope, critic, epoch) {
             self.timers.add(deadline_ns, due);
         }
-        node.phase = Phase::Running(Running {
-            shared,
-            permit,
-            started_ns: now_ns,
-            deadline_ns,
-            task: None,
-            instead_of,
-        });
+        node.phase =
+            Phase::Running(Running { shared, permit, started_ns: now_ns, deadline_ns, task: None });
         if is_first {
-            self.tell(|_| HookEvent::CriticStarted { critic: name });
+            self.tell(|plan| HookEvent::CriticStarted {
+                critic: Arc::clone(&plan.inner.node(critic).spec.name),
+            });
         }
         let tracker = &self.exec.tracker;
         let handle = &self.shared.handle;
         let task = match hint {
             ExecutionHint::Inline => {
                 let mut attempt: Pin<Box<dyn Future<Output = ()> + Send>> =
-                    Box::pin(attempt::attempt(guard, called));
+                    Box::pin(attempt::attempt(guard));
                 // Most end at once, and need neither a place among those that wait nor a way to be stopped. Whoever
                 // does not is polled again from that place, with a waker.
                 if attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
@@ -107,12 +98,13 @@ impl Driver {
                 RunningTask::Inline(abort)
             }
             ExecutionHint::Spawn => {
-                RunningTask::Spawned(tracker.spawn_on(attempt::attempt(guard, called), handle))
+                RunningTask::Spawned(tracker.spawn_on(attempt::attempt(guard), handle))
             }
-            ExecutionHint::Blocking => RunningTask::Spawned(
-                tracker.spawn_on(attempt::blocking_attempt(guard, called), handle),
-            ),
+            ExecutionHint::Blocking => {
+                RunningTask::Spawned(tracker.spawn_on(attempt::blocking_attempt(guard), handle))
+            }
         };
+        self.in_tasks += usize::from(matches!(task, RunningTask::Spawned(_)));
         if let Phase::Running(running) = &mut self.nodes[critic as usize].phase {
             running.task = Some(task);
         }
@@ -145,13 +137,14 @@ impl Driver {
         }
         let Phase::Running(running) = std::mem::take(&mut node.phase) else { return };
         node.epoch += 1;
+        self.in_tasks -= usize::from(matches!(running.task, Some(RunningTask::Spawned(_))));
         let outcome = match &result {
             AttemptResult::Answer { .. } => AttemptOutcome::Answered,
             AttemptResult::Failed { kind, .. } => AttemptOutcome::Failed(kind.as_str()),
             AttemptResult::Invalid { .. } => AttemptOutcome::Invalid,
         };
         self.note_attempt(critic, &running, outcome, cost, at_ns);
-        let source = if running.instead_of.is_some() {
+        let source = if running.instead_of().is_some() {
             AnswerSource::Fallback
         } else {
             AnswerSource::Critic
@@ -164,7 +157,7 @@ impl Driver {
             AttemptResult::Failed { kind, message } => (Status::Failed { kind, message }, kind),
             AttemptResult::Invalid { errors } => (Status::Invalid { errors }, ErrorKind::Invalid),
         };
-        match running.instead_of {
+        match running.instead_of().cloned() {
             Some(status) => self.settle(critic, Outcome::without_answer(status), at_ns),
             None => self.retry_or_fail(critic, status, Some(kind), at_ns),
         }
@@ -185,6 +178,8 @@ impl Driver {
         }
         if running.permit.is_some() {
             let duration = Duration::from_nanos(now_ns.saturating_sub(running.started_ns));
+            // Most critics make one, and a vector that grows by itself makes room for four.
+            node.attempts.reserve_exact(1);
             node.attempts.push(AttemptReport { outcome, duration, delay: None, cost });
         }
     }
@@ -243,7 +238,10 @@ impl Driver {
         self.note_attempt(critic, &running, outcome, estimate, now.min(running.deadline_ns));
         running.shared.cancel();
         match running.task.take() {
-            Some(RunningTask::Spawned(task)) => tasks.push(task),
+            Some(RunningTask::Spawned(task)) => {
+                self.in_tasks -= 1;
+                tasks.push(task);
+            }
             Some(RunningTask::Inline(abort)) => abort.abort(),
             None => {}
         }

@@ -81,14 +81,13 @@ impl Driver {
 
     /// The last failure of a critic: its fallback is asked, if it has one and there is time.
     pub(super) fn fail(&mut self, critic: u32, status: Status, now_ns: u64) {
-        let fallback = self.plan.inner.node(critic).spec.fallback.clone();
+        let has_fallback = self.plan.inner.node(critic).spec.fallback.is_some();
         let has_time =
             self.deadline(critic, None).is_none_or(|(deadline_ns, _)| deadline_ns > now_ns);
-        match fallback {
-            Some(fallback) if has_time => {
-                self.start(critic, None, Some(status), ExecutionHint::Spawn, fallback, now_ns);
-            }
-            _ => self.settle(critic, Outcome::without_answer(status), now_ns),
+        if has_fallback && has_time {
+            self.start(critic, None, Some(status), ExecutionHint::Spawn, now_ns);
+        } else {
+            self.settle(critic, Outcome::without_answer(status), now_ns);
         }
     }
 
@@ -136,7 +135,7 @@ impl Driver {
         let node = &mut self.nodes[critic as usize];
         match &node.phase {
             Phase::Running(running) => {
-                let instead_of = running.instead_of.clone();
+                let instead_of = running.instead_of().cloned();
                 let (outcome, signal) = match scope {
                     TimeoutScope::Attempt => (AttemptOutcome::TimedOut, BreakerSignal::Failure),
                     _ => (AttemptOutcome::Cancelled, BreakerSignal::Neutral),

@@ -83,15 +83,19 @@ impl Driver {
         let spec = &self.plan.inner.node(critic).spec;
         let ready_ns = self.nodes[critic as usize].ready_ns;
         let total_ns = spec.total_timeout.map(|timeout| ready_ns.saturating_add(nanos(timeout)));
-        let all = [
-            (self.deadline_ns, TimeoutScope::Run),
-            (self.stages[spec.stage.index()].deadline_ns, TimeoutScope::Stage),
-            (total_ns, TimeoutScope::Critic),
-            (attempt_ns, TimeoutScope::Attempt),
-        ];
-        let known = all.into_iter().filter_map(|(deadline_ns, scope)| Some((deadline_ns?, scope)));
-        // The first of equal ones wins, and the widest comes first.
-        known.min_by_key(|(deadline_ns, _)| *deadline_ns)
+        let mut nearest = self.deadline_ns.map(|deadline_ns| (deadline_ns, TimeoutScope::Run));
+        // From wide to narrow, so that the widest of equal ones stays.
+        let mut narrow = |deadline_ns: Option<u64>, scope| {
+            if let Some(deadline_ns) = deadline_ns
+                && nearest.is_none_or(|(known_ns, _)| deadline_ns < known_ns)
+            {
+                nearest = Some((deadline_ns, scope));
+            }
+        };
+        narrow(self.stages[spec.stage.index()].deadline_ns, TimeoutScope::Stage);
+        narrow(total_ns, TimeoutScope::Critic);
+        narrow(attempt_ns, TimeoutScope::Attempt);
+        nearest
     }
 
     pub(super) fn decided(&mut self, critic: u32, decision: Decision, now_ns: u64) {
@@ -101,9 +105,9 @@ impl Driver {
         }
         match decision {
             Decision::Granted(permit) => {
-                let spec = &self.plan.inner.node(critic).spec;
-                let (hint, called) = (spec.hint, Arc::clone(&spec.critic));
-                self.start(critic, Some(permit), None, hint, called, now_ns);
+                node.token_wait_ns += permit.token_wait_ns;
+                let hint = self.plan.inner.node(critic).spec.hint;
+                self.start(critic, Some(permit), None, hint, now_ns);
             }
             Decision::Rejected(reason) => {
                 self.settle(critic, Outcome::without_answer(Status::Rejected { reason }), now_ns);
