@@ -13,7 +13,7 @@ pub(crate) fn render(results: &[Measured]) -> String {
     text.push_str(&" ---: | ---: | ---: |".repeat(SIZES.len()));
     text.push('\n');
     let mut names: Vec<&str> = Vec::new();
-    for result in results {
+    for result in results.iter().filter(|result| SIZES.contains(&result.nodes)) {
         if !names.contains(&&*result.name) {
             names.push(&result.name);
         }

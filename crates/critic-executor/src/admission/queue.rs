@@ -12,8 +12,13 @@
 //! What changes about a run only notes that it has to be shown again. That is done when somebody asks who goes
 //! first, and not even then if all waiters are of one run, which needs no comparison with others.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{self, Excluded, Unbounded};
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
+
+mod row;
+
+pub(crate) use row::Waiter;
+use row::{Head, LaneKey, Line, Rank, Row};
 
 use crate::stage::Stage;
 
@@ -21,96 +26,6 @@ use crate::stage::Stage;
 pub(crate) type RunSlot = u32;
 /// Place of a column.
 pub(crate) type ColumnId = u32;
-
-/// One critic that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Waiter {
-    pub(crate) run: RunSlot,
-    pub(crate) critic: u32,
-    pub(crate) priority: u8,
-    pub(crate) arrival_ns: u64,
-    pub(crate) column: ColumnId,
-    /// Whether it may have to wait for the run's reservations.
-    pub(crate) is_costly: bool,
-}
-
-impl Waiter {
-    fn lane(&self) -> LaneKey {
-        LaneKey { column: self.column, is_costly: self.is_costly }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct LaneKey {
-    column: ColumnId,
-    is_costly: bool,
-}
-
-/// A shown lane's place among all; the least goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
-    effective_priority: u8,
-    held: u32,
-    arrival_ns: u64,
-    critic: u32,
-    run_number: u64,
-    run: RunSlot,
-    priority: u8,
-    lane: LaneKey,
-}
-
-impl Rank {
-    fn waiter(&self) -> Waiter {
-        Waiter {
-            run: self.run,
-            critic: self.critic,
-            priority: self.priority,
-            arrival_ns: self.arrival_ns,
-            column: self.lane.column,
-            is_costly: self.lane.is_costly,
-        }
-    }
-}
-
-/// The first waiter of a lane, by its arrival and place in the plan.
-type Head = (u64, u32, LaneKey);
-
-/// The waiters of one run and priority.
-#[derive(Debug, Default)]
-struct Line {
-    lanes: BTreeMap<LaneKey, BTreeSet<(u64, u32)>>,
-    /// The first waiter of each lane.
-    heads: BTreeSet<Head>,
-    shown: Vec<Rank>,
-}
-
-/// What the queue knows of a run.
-#[derive(Debug)]
-struct Row {
-    slot: RunSlot,
-    number: u64,
-    held: u32,
-    last_grant_ns: u64,
-    /// Its costly waiters wait for reservations to be settled.
-    holds_costly: bool,
-    lines: [Line; 10],
-    promotion_ns: Option<u64>,
-    waiting: usize,
-    /// What it shows is out of date, and it is in [`WaitQueue::stale`].
-    is_stale: bool,
-}
-
-impl Row {
-    /// The lanes of one of its lines that may be granted something, in order of arrival.
-    fn heads_after<'a>(
-        &'a self,
-        line: &'a Line,
-        after: Bound<Head>,
-    ) -> impl Iterator<Item = &'a Head> {
-        let heads = line.heads.range((after, Unbounded));
-        heads.filter(|(_, _, lane)| !(self.holds_costly && lane.is_costly))
-    }
-}
 
 #[derive(Debug)]
 struct Column {
@@ -241,7 +156,7 @@ impl WaitQueue {
         let lane_key = waiter.lane();
         let key = (waiter.arrival_ns, waiter.critic);
         let lane = line.lanes.entry(lane_key).or_default();
-        let old_head = lane.first().copied();
+        let old_head = lane.first();
         lane.insert(key);
         row.waiting += 1;
         self.len += 1;
@@ -267,15 +182,14 @@ impl WaitQueue {
         let lane_key = waiter.lane();
         let key = (waiter.arrival_ns, waiter.critic);
         let Some(lane) = line.lanes.get_mut(&lane_key) else { return };
-        let was_head = lane.first() == Some(&key);
-        if !lane.remove(&key) {
+        let was_head = lane.first() == Some(key);
+        if !lane.remove(key) {
             return;
         }
         row.waiting -= 1;
         self.len -= 1;
         if was_head {
-            line.heads.remove(&(key.0, key.1, lane_key));
-            match lane.first().copied() {
+            match lane.first() {
                 Some(next) => {
                     line.heads.insert((next.0, next.1, lane_key));
                 }
@@ -283,6 +197,8 @@ impl WaitQueue {
                     line.lanes.remove(&lane_key);
                 }
             }
+            // After the next one has come, so that a set of one keeps its memory.
+            line.heads.remove(&(key.0, key.1, lane_key));
             self.note_change(waiter.run);
         }
     }
@@ -386,7 +302,7 @@ impl WaitQueue {
         for (run, row) in self.known_rows() {
             for (priority, line) in (1..).zip(&row.lines) {
                 for (lane, waiters) in &line.lanes {
-                    let Some((arrival_ns, critic)) = waiters.last().copied() else { continue };
+                    let Some((arrival_ns, critic)) = waiters.last() else { continue };
                     let effective = self.effective_priority(row, priority, arrival_ns, now_ns);
                     let badness = (effective, arrival_ns, critic, row.number);
                     if worst.as_ref().is_none_or(|(known, _)| badness > *known) {
@@ -414,7 +330,7 @@ impl WaitQueue {
         let lanes =
             lanes.filter(|(_, _, (key, _))| column.is_none_or(|column| column == key.column));
         let waiters = lanes.flat_map(|(run, priority, (key, lane))| {
-            lane.iter().map(move |(arrival_ns, critic)| Waiter {
+            lane.0.iter().map(move |(arrival_ns, critic)| Waiter {
                 run,
                 critic: *critic,
                 priority,

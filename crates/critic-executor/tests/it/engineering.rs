@@ -17,6 +17,9 @@ fn sources() -> Vec<(String, String)> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.display().to_string();
+            if name.ends_with("/tests") {
+                continue;
+            }
             if path.is_dir() {
                 collect(&path, found);
             } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {

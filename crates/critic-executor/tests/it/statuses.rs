@@ -1,13 +1,14 @@
 //! How critics end, and what that makes of the verdict.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use critic_executor::{
-    AnswerCache, AnswerSource, BreakerPolicy, CacheKey, CancelReason, CriticContext, CriticError,
-    CriticOutput, CriticSpec, Decider, ExecutionPlan, Executor, FailureMode, Finding, Policy,
-    RateLimit, RejectReason, RiskLevel, RunCanceller, RunInput, RunOptions, Stage, Status,
-    TimeoutScope, Verdict,
+    AnswerCache, AnswerSource, BreakerPolicy, CacheKey, CancelReason, Critic, CriticContext,
+    CriticError, CriticOutput, CriticSpec, Decider, ErrorKind, ExecutionHint, ExecutionPlan,
+    Executor, FailureMode, Finding, Policy, RateLimit, RejectReason, RiskLevel, RunCanceller,
+    RunInput, RunOptions, Stage, Status, TimeoutScope, Verdict,
 };
 
 use crate::support::{clean, failing, found, hanging, ms, plan, run, violation};
@@ -230,4 +231,37 @@ async fn a_report_has_everything_of_every_critic_in_plan_order() {
     assert_eq!(timing.map(|timing| (timing.opened, timing.closed)), Some((ms(10), ms(35))));
     assert_eq!(report.elapsed(), ms(35));
     assert_eq!(report.record().critics.len(), 5);
+}
+
+/// Panics where an `async fn` cannot: before there is a future.
+struct PanicsAtOnce;
+
+impl Critic for PanicsAtOnce {
+    fn evaluate<'a, 'b, 'f>(
+        &'a self,
+        _ctx: &'b CriticContext,
+    ) -> Pin<Box<dyn Future<Output = Result<CriticOutput, CriticError>> + Send + 'f>>
+    where
+        'a: 'f,
+        'b: 'f,
+        Self: 'f,
+    {
+        panic!("at once")
+    }
+}
+
+/// Verifies: CRIT-157
+#[tokio::test(start_paused = true)]
+async fn a_critic_that_panics_before_it_gives_a_future_is_a_panic_like_any_other() {
+    let hints = [ExecutionHint::Inline, ExecutionHint::Spawn, ExecutionHint::Blocking];
+    let at_once =
+        |hint: ExecutionHint| CriticSpec::new(format!("{hint:?}"), PanicsAtOnce).hint(hint);
+    let report = run(&plan(hints.map(at_once))).await;
+    for critic in report.critics() {
+        let Status::Failed { kind: ErrorKind::Panic, message } = &critic.status else {
+            panic!("{}: {:?}", critic.name, critic.status);
+        };
+        assert_eq!(&**message, "at once");
+    }
+    assert!(report.elapsed() < ms(1), "{:?}", report.elapsed());
 }
