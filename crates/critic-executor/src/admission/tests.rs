@@ -105,3 +105,23 @@ proptest! {
         pair.end();
     }
 }
+
+/// Verifies: CRIT-302, CRIT-143
+#[test]
+fn what_an_old_breaker_let_through_counts_for_nothing_in_a_new_one() {
+    let mut pair = Pair::new();
+    let offer = |run| Op::Offer {
+        run,
+        critic: 3,
+        priority: 5,
+        waited_ms: 0,
+        patience_ms: 100,
+        costly: false,
+    };
+    let rebind = |has_breaker| Op::Rebind { kind: 3, limit: None, interval_ms: None, has_breaker };
+    // Two failures in a row open a breaker of this kind, and both come from before it was there.
+    let failed = || Op::Settle { which: 0, signal: 1, extra: 0 };
+    let ops = [offer(0), offer(1), rebind(false), rebind(true), failed(), failed(), offer(2)];
+    ops.into_iter().for_each(|op| pair.apply(op));
+    pair.end();
+}

@@ -1,7 +1,7 @@
 //! One attempt of a critic, wherever it runs, and everything that it holds.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Wake, Waker};
@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 use super::shared::{Event, RunShared};
 use crate::admission::breaker::BreakerSignal;
 use crate::admission::{Permit, Release};
-use crate::catch::{PanicMessage, catch, catch_poll, catch_unwind};
+use crate::catch::{PanicMessage, catch, catch_poll};
 use crate::cleanup;
 use crate::context::{AttemptShared, CriticContext};
 use crate::critic::Critic;
@@ -54,8 +54,6 @@ pub(crate) struct AttemptGuard {
     pub(crate) deadline_ns: u64,
     pub(crate) estimate: MicroDollars,
     pub(crate) shared: Arc<AttemptShared>,
-    /// The critic's code runs in it.
-    pub(crate) span: Span,
 }
 
 impl AttemptGuard {
@@ -138,24 +136,27 @@ impl Drop for AttemptGuard {
     }
 }
 
-/// Calls a critic.
-pub(crate) async fn attempt(mut guard: AttemptGuard) {
+/// Calls a critic, whose code runs in a span.
+pub(crate) async fn attempt(guard: AttemptGuard, span: Span) {
+    let mut guard = guard;
     let context = CriticContext::new(Arc::clone(&guard.shared));
     let critic = guard.called();
-    // Within the future, because a critic may panic before it gives one.
-    let call = async { critic.evaluate(&context).await };
-    let result = catch_unwind(call.instrument(guard.span.clone())).await;
+    let result = {
+        // Within the future, because a critic may panic before it gives one.
+        let mut call = pin!(async { critic.evaluate(&context).await }.instrument(span));
+        poll_fn(|cx| catch_poll(call.as_mut(), cx)).await
+    };
     drop(context);
     guard.finish(result);
 }
 
 /// Calls a critic on the blocking pool, which is occupied only while the critic's code runs. A call that cannot be
 /// stopped keeps the guard, and with it the permits, until it returns.
-pub(crate) async fn blocking_attempt(guard: AttemptGuard) {
+pub(crate) async fn blocking_attempt(guard: AttemptGuard, span: Span) {
     let context = CriticContext::new(Arc::clone(&guard.shared));
     let critic = Arc::clone(guard.called());
     let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-        Box::pin(async move { critic.evaluate(&context).await }.instrument(guard.span.clone()));
+        Box::pin(async move { critic.evaluate(&context).await }.instrument(span));
     let mut guard = guard;
     let woken = Arc::new(Woken(Notify::new()));
     loop {

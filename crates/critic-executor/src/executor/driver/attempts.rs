@@ -70,7 +70,6 @@ impl Driver {
             deadline_ns,
             estimate,
             shared: Arc::clone(&shared),
-            span,
         };
         if let Some(due) = Due::of_attempt(scope, critic, epoch) {
             self.timers.add(deadline_ns, due);
@@ -87,7 +86,7 @@ impl Driver {
         let task = match hint {
             ExecutionHint::Inline => {
                 let mut attempt: Pin<Box<dyn Future<Output = ()> + Send>> =
-                    Box::pin(attempt::attempt(guard));
+                    Box::pin(attempt::attempt(guard, span));
                 // Most end at once, and need neither a place among those that wait nor a way to be stopped. Whoever
                 // does not is polled again from that place, with a waker.
                 if attempt.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
@@ -98,11 +97,11 @@ impl Driver {
                 RunningTask::Inline(abort)
             }
             ExecutionHint::Spawn => {
-                RunningTask::Spawned(tracker.spawn_on(attempt::attempt(guard), handle))
+                RunningTask::Spawned(tracker.spawn_on(attempt::attempt(guard, span), handle))
             }
-            ExecutionHint::Blocking => {
-                RunningTask::Spawned(tracker.spawn_on(attempt::blocking_attempt(guard), handle))
-            }
+            ExecutionHint::Blocking => RunningTask::Spawned(
+                tracker.spawn_on(attempt::blocking_attempt(guard, span), handle),
+            ),
         };
         self.in_tasks += usize::from(matches!(task, RunningTask::Spawned(_)));
         if let Phase::Running(running) = &mut self.nodes[critic as usize].phase {
