@@ -116,6 +116,10 @@ pub struct CriticState {
 /// Runs plans. It owns the limits, queues, token buckets and breakers, which hold over all its runs: one executor
 /// serves a whole process. Clones are the same executor.
 ///
+/// A critic may run another plan on the executor that runs it, and holds its own permit meanwhile. Where such critics
+/// take all permits, what they run waits until their deadlines pass: nested plans want an executor of their own, or
+/// fewer outer critics at once ([`CriticSpec::concurrency`](crate::CriticSpec::concurrency)) than permits.
+///
 /// ```
 /// use critic_executor::{CriticContext, CriticOutput, CriticSpec, ExecutionPlan, Executor, Finding, RunInput, Verdict};
 ///
