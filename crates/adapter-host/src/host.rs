@@ -8,9 +8,9 @@ use std::{
 
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
-use crate::{AdapterError, Attempt, EngineAdapter, EngineEvent, EngineStream};
+use crate::{AdapterError, Attempt, EngineAdapter, EngineEvent, EngineStream, StopSignal};
 
 /// One replica of a pool.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,11 +93,12 @@ impl Binding {
     /// # Errors
     /// As [`EngineAdapter::submit`].
     pub async fn submit(&self, attempt: Attempt) -> Result<EngineStream, AdapterError> {
-        let mut unbound = Box::pin(self.unbound.clone().cancelled_owned());
+        let unbound = std::pin::pin!(self.unbound.cancelled());
         let submit = self.adapter.submit(attempt);
         let submitted = std::pin::pin!(submit);
-        match futures_util::future::select(submitted, unbound.as_mut()).await {
+        match futures_util::future::select(submitted, unbound).await {
             futures_util::future::Either::Left((stream, _)) => {
+                let unbound = StopSignal::new(self.unbound.clone());
                 Ok(Box::pin(BoundStream { stream: Some(stream?), unbound }))
             }
             futures_util::future::Either::Right(((), _)) => Err(unbound_error()),
@@ -112,19 +113,18 @@ fn unbound_error() -> AdapterError {
 /// A stream that ends when its replica is unbound.
 struct BoundStream {
     stream: Option<EngineStream>,
-    unbound: Pin<Box<WaitForCancellationFutureOwned>>,
+    unbound: StopSignal,
 }
 
 impl Stream for BoundStream {
     type Item = Result<EngineEvent, AdapterError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        use std::future::Future as _;
         let Some(stream) = self.stream.as_mut() else { return Poll::Ready(None) };
         match stream.as_mut().poll_next(cx) {
             Poll::Ready(item) => Poll::Ready(item),
             Poll::Pending => {
-                std::task::ready!(self.unbound.as_mut().poll(cx));
+                std::task::ready!(self.unbound.poll(cx));
                 self.stream = None; // dropping it stops the engine
                 Poll::Ready(Some(Err(unbound_error())))
             }

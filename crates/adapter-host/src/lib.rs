@@ -14,6 +14,7 @@ mod error;
 mod event;
 mod host;
 mod props;
+mod stop_signal;
 
 pub use adapter::{EngineAdapter, EngineStream};
 pub use attempt::{Attempt, AttemptId, Input, Sampling};
@@ -21,3 +22,4 @@ pub use error::{AdapterError, Cause, EngineText};
 pub use event::{Channel, EngineEvent, Finish, FinishReason, Output, ToolCallPart};
 pub use host::{AdapterHost, Binding, ReplicaKey, UnknownReplica};
 pub use props::{EngineModel, Features, Needs, OutputSupport, Props, SamplingSupport, Workloads};
+pub use stop_signal::StopSignal;

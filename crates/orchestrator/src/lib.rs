@@ -39,7 +39,6 @@ mod retention;
 mod run;
 mod shared;
 mod span;
-mod stop_signal;
 mod subscription;
 mod task_log;
 mod verdict;

@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use adapter_host::{AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output};
+use adapter_host::{
+    AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output, StopSignal,
+};
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, Sleep};
@@ -24,7 +26,6 @@ use crate::{
     live_task::LiveTask,
     replay::Replay,
     shared::Shared,
-    stop_signal::StopSignal,
     verdict::{RetryReason, Verdict, adapter_verdict, end, fail, stopped},
     wire,
 };

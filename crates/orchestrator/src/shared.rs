@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use adapter_host::{AdapterHost, ReplicaKey};
+use adapter_host::{AdapterHost, ReplicaKey, StopSignal};
 use api_types::{ErrorCode, TaskState};
 use futures_util::FutureExt as _;
 use narration::{Fact, human};
@@ -33,7 +33,6 @@ use crate::{
     retention::RetentionState,
     run::{self, Dispatch},
     span,
-    stop_signal::StopSignal,
     task_log::TaskLog,
     verdict::Verdict,
     wants,

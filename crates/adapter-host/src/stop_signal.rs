@@ -5,9 +5,10 @@ use std::{
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-/// Waits for a token in tasks that are polled for each token of an answer: it registers with the token once
-/// for each waker, and not at each poll.
-pub(crate) struct StopSignal {
+/// Waits for a cancellation in tasks that are polled for each token of an answer: it registers once for each
+/// waker, and not at each poll.
+#[derive(Debug)]
+pub struct StopSignal {
     token: CancellationToken,
     fired: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Who is woken by the token.
@@ -15,12 +16,14 @@ pub(crate) struct StopSignal {
 }
 
 impl StopSignal {
-    pub(crate) fn new(token: CancellationToken) -> Self {
+    /// Waits for `token`.
+    #[must_use]
+    pub fn new(token: CancellationToken) -> Self {
         Self { fired: Box::pin(token.clone().cancelled_owned()), token, wakes: None }
     }
 
-    /// Ready once the token was cancelled, at whichever poll.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready once the token was cancelled, at this poll and all that follow.
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.token.is_cancelled() {
             return Poll::Ready(());
         }
