@@ -8,6 +8,7 @@
 //! most one lease; no task waits for a slot that it could use.
 
 mod action;
+mod calibration;
 mod event;
 mod forecast;
 mod id;

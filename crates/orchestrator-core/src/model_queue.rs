@@ -4,6 +4,7 @@ use placement::{Cursor, Request};
 
 use crate::{
     Class, Limits, ModelId,
+    calibration::Calibration,
     lane::Lane,
     order_tree::Forest,
     rate::Rate,
@@ -26,8 +27,8 @@ pub(crate) struct ModelQueue {
     pub(crate) evicting: u64,
     /// Queued tasks that may make room, by sequence; kept only where something is evicted at all.
     pub(crate) evictable: Evictable,
-    /// Offers of interactive tasks that were taken.
-    pub(crate) arrivals: Rate,
+    /// How forecasts of starts turned out.
+    pub(crate) calibration: Calibration,
     /// How long interactive tasks wait.
     pub(crate) waits: WaitWatch,
     /// Tasks that leave the queue.
@@ -74,7 +75,7 @@ impl Evictable {
 }
 
 impl ModelQueue {
-    pub(crate) fn new(id: ModelId, now_ms: u64) -> Self {
+    pub(crate) fn new(id: ModelId) -> Self {
         Self {
             id,
             interactive: Lane::default(),
@@ -84,7 +85,7 @@ impl ModelQueue {
             running: 0,
             evicting: 0,
             evictable: Evictable::default(),
-            arrivals: Rate::since(now_ms),
+            calibration: Calibration::default(),
             waits: WaitWatch::default(),
             drain: Rate::default(),
             batch_drain: Rate::default(),

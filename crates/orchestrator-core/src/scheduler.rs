@@ -196,9 +196,6 @@ impl Scheduler {
         *queue.reserved_mut(class) += 1;
         self.reserved += 1;
         self.prompt_bytes += prompt_bytes;
-        if class == Class::Interactive {
-            queue.arrivals.count(self.now_ms);
-        }
         let position = self.position_of(task);
         actions.push(Action::Reserved { task: id, position, victims });
     }
@@ -212,6 +209,8 @@ impl Scheduler {
         self.unreserve(task);
         if canceled {
             self.end(task, EndedBy::Cancel, actions);
+        } else {
+            self.foretell(task);
         }
     }
 
@@ -438,6 +437,7 @@ impl Scheduler {
                 Some(lease)
             }
             _ => {
+                self.judge_forecast(task, false);
                 self.dequeue(task, false);
                 self.count_drain(task);
                 None
@@ -579,6 +579,7 @@ impl Scheduler {
             request: offer.request,
             place: Place::Reserved { canceled: false },
             timer_ms: None,
+            foretold: None,
         });
         self.by_id.insert(id, task);
         task
@@ -597,7 +598,7 @@ impl Scheduler {
     /// The queue of `id`, made if there is none.
     fn model(&mut self, id: &ModelId) -> Key<ModelQueue> {
         let model = self.model_by_id.get(id).copied().unwrap_or_else(|| {
-            let model = self.models.insert(ModelQueue::new(id.clone(), self.now_ms));
+            let model = self.models.insert(ModelQueue::new(id.clone()));
             self.model_by_id.insert(id.clone(), model);
             model
         });

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use placement::Request;
 
-use crate::{Class, Identity, Lease, TaskId, Work, model_queue::ModelQueue, slab::Key};
+use crate::{
+    Class, Identity, Lease, TaskId, Work, calibration::Foretold, model_queue::ModelQueue, slab::Key,
+};
 
 /// What the scheduler knows of a live task.
 #[derive(Debug, Clone)]
@@ -27,6 +29,8 @@ pub(crate) struct Task {
     pub(crate) place: Place,
     /// The instant that its timer is set to.
     pub(crate) timer_ms: Option<u64>,
+    /// When it was to start, where that is going to be held against what comes.
+    pub(crate) foretold: Option<Foretold>,
 }
 
 /// Where a task stands.

@@ -60,7 +60,7 @@ pub fn estimates(tally: &Tally) -> String {
     };
     format!(
         "{}\n{}",
-        line("all that waited a second", false),
+        line("all that waited a second or were told to", false),
         line("behind 40 starts or more", true)
     )
 }

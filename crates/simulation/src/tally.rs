@@ -54,7 +54,7 @@ const ROUNDED_MS: u64 = 20;
 /// How far an estimate of a start was off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Estimate {
-    /// Of the wait that it was.
+    /// Of the wait that it was, or of a second where it was shorter.
     pub off_percent: u32,
     /// Whether it was within the interval that holds four of five.
     pub is_covered: bool,
@@ -86,9 +86,10 @@ impl Tally {
         is_first
     }
 
-    /// A task that was told when it would start has started. One that starts at once needs no estimate.
+    /// A task that was told when it would start has started. One that starts at once, as it was told, needs no
+    /// estimate; those that only turned out short count, as leaving them out would favour short estimates.
     pub(crate) fn foretold(&mut self, forecast: &Forecast, waited_ms: u64) {
-        if waited_ms < WAIT_MS_MIN {
+        if waited_ms.max(forecast.start_ms) < WAIT_MS_MIN {
             return;
         }
         let off_ms = forecast.start_ms.abs_diff(waited_ms);
@@ -96,7 +97,8 @@ impl Tally {
         let earliest_ms = forecast.start_ms_earliest.saturating_sub(ROUNDED_MS);
         let latest_ms = forecast.start_ms_latest + ROUNDED_MS;
         let estimate = Estimate {
-            off_percent: u32::try_from(off_ms * 100 / waited_ms).unwrap_or(u32::MAX),
+            off_percent: u32::try_from(off_ms * 100 / waited_ms.max(WAIT_MS_MIN))
+                .unwrap_or(u32::MAX),
             is_covered: (earliest_ms..=latest_ms).contains(&waited_ms),
             deep,
         };

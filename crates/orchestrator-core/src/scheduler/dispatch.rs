@@ -149,6 +149,7 @@ impl Scheduler {
             self.position_of(task)
         };
         self.watch_wait(task);
+        self.judge_forecast(task, true);
         self.dequeue(task, true);
         self.count_drain(task);
         let queue = &mut self.models[model];

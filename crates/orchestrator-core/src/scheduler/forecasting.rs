@@ -3,28 +3,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Scheduler;
 use crate::{
     Ahead, Class, Forecast, ModelId, Offer, ServiceSample, TaskId, Work,
+    calibration::{Kind, Wait},
     model_queue::ModelQueue,
     replica_table::ReplicaSlots,
     service_times::{ServiceTimes, Speed, float},
     slab::Key,
     slot_queue::SlotQueue,
-    task::Place,
+    task::{Place, Task},
 };
 
 /// Models whose times are remembered; beyond them, those measured longest ago are forgotten.
 const MODELS_MEASURED_MAX: usize = 1024;
 
-/// How long arrivals must have been watched before their rate counts, in milliseconds.
-const ARRIVALS_MS_MIN: u64 = 10_000;
-
 /// Half-width of the interval in which four of five values of a normal distribution lie, in deviations.
 const EIGHTY_PERCENT: f64 = 1.281_551_6;
 
-/// What every forecast may be off by, as a share of it: an engine's pace changes with what runs beside.
+/// What every forecast may be off by, as a share of it and as a deviation: an engine's pace changes with what runs beside.
 const SHARE_OFF: f64 = 0.05;
-
-/// Rounds of a forecast that depends on how long it is itself.
-const ROUNDS_MAX: usize = 32;
 
 impl Scheduler {
     /// When `task` should start and end, made at `now_ms`; `None` where it neither waits nor holds a place,
@@ -33,13 +28,7 @@ impl Scheduler {
     #[must_use]
     pub fn forecast(&self, task: TaskId, now_ms: u64) -> Option<Forecast> {
         let task = &self.tasks[*self.by_id.get(&task)?];
-        let rank = match task.place {
-            Place::Reserved { .. } | Place::Fresh | Place::Again | Place::Delayed { .. } => {
-                self.models[task.model].rank(&self.forest, task)
-            }
-            Place::Evicting { .. } | Place::Running { .. } => return None,
-        };
-        self.forecast_at(task.model, task.class, rank, &task.work, now_ms)
+        self.calibrated(task.model, &task.work, &self.expected(task, now_ms)?)
     }
 
     /// When `offer` should start and end if it were taken at `now_ms`; otherwise as [`Self::forecast`].
@@ -47,8 +36,12 @@ impl Scheduler {
     pub fn foresee(&self, offer: &Offer, now_ms: u64) -> Option<Forecast> {
         let model = *self.model_by_id.get(&offer.model)?;
         let lane = self.models[model].lane(offer.class);
-        let rank = lane.fresh_rank(&self.forest, &offer.identity, offer.sequence);
-        self.forecast_at(model, offer.class, rank, &offer.work, now_ms)
+        let standing = Standing {
+            model,
+            class: offer.class,
+            rank: lane.fresh_rank(&self.forest, &offer.identity, offer.sequence),
+        };
+        self.calibrated(model, &offer.work, &self.expect(&standing, now_ms)?)
     }
 
     /// Who starts before `task`, in the order of classes and turns: as many as its position says. `None` if
@@ -85,71 +78,94 @@ impl Scheduler {
         self.service.get(&model.id)?.speed()
     }
 
-    fn forecast_at(
+    /// The task was queued: remembers, of some, when it is to start.
+    pub(super) fn foretell(&mut self, task: Key<Task>) {
+        let model = self.tasks[task].model;
+        let queue = &mut self.models[model];
+        let queued = queue.queued();
+        if queue.calibration.is_due(queued) {
+            let expected = self.expected(&self.tasks[task], self.now_ms);
+            let queue = &self.models[model];
+            self.tasks[task].foretold =
+                expected.map(|expected| queue.calibration.foretell(expected.wait, self.now_ms));
+        }
+    }
+
+    /// The task starts, or leaves the queue in another way: what was foretold of it has come, or has not.
+    pub(super) fn judge_forecast(&mut self, task: Key<Task>, starts: bool) {
+        let Task { model, ref mut foretold, .. } = self.tasks[task];
+        let Some(foretold) = foretold.take() else {
+            return;
+        };
+        // One that goes before its time says nothing about when it would have started.
+        if starts || foretold.is_past(self.now_ms) {
+            self.models[model].calibration.learn(&foretold, self.now_ms);
+        }
+    }
+
+    fn expected(&self, task: &Task, now_ms: u64) -> Option<Expected> {
+        if matches!(task.place, Place::Evicting { .. } | Place::Running { .. }) {
+            return None;
+        }
+        let rank = self.models[task.model].rank(&self.forest, task);
+        self.expect(&Standing { model: task.model, class: task.class, rank }, now_ms)
+    }
+
+    fn calibrated(
         &self,
         model: Key<ModelQueue>,
-        class: Class,
-        rank: u64,
         work: &Work,
-        now_ms: u64,
+        expected: &Expected,
     ) -> Option<Forecast> {
+        let queue = &self.models[model];
+        let speed = self.speed(queue)?;
+        // Anybody may pass a task of batch: nothing is said of it before it is known how many do.
+        let class = expected.wait.kind.class();
+        if class == Class::Batch && !queue.calibration.knows(class) {
+            return None;
+        }
+        let wait = queue.calibration.apply(&expected.wait);
+        Some(Forecast {
+            start_ms: whole(wait.middle_ms),
+            start_ms_earliest: whole(wait.earliest_ms),
+            start_ms_latest: whole(wait.latest_ms),
+            prefill_ms: whole(speed.prefill_ms(work.prompt_tokens.map(float))),
+            decode_ms: whole(speed.decode_ms(speed.median_answer(work))),
+            starts_ahead: whole(expected.ahead),
+            slots: expected.slots,
+            samples: u32::try_from(speed.samples()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// When a task would start by what is queued, who comes, and how long attempts took.
+    fn expect(&self, standing: &Standing, now_ms: u64) -> Option<Expected> {
+        let Standing { model, class, rank } = *standing;
         let now_ms = now_ms.max(self.now_ms);
         let queue = &self.models[model];
         let speed = self.speed(queue)?;
         let slots = self.slot_queue(model, speed, now_ms);
-        let others = self.models_beside(model);
-        let (lane, other_lane) = (queue.lane(class), queue.lane(class.other()));
-        let own_ms = lane.work().mean_ms(speed);
-        let other_ms = other_lane.work().mean_ms(speed);
-        let still_to_come = |start_ms: f64| match class {
-            Class::Interactive => Some(0.0),
-            Class::Batch => Some(queue.arrivals.per_ms(now_ms, ARRIVALS_MS_MIN)? * start_ms),
-        };
-        let ages = self.ages();
-        let merged = queue.merged(&self.forest, class, rank, &ages);
-        // Interactive tasks that come later may start first, up to what their share lets them.
-        let most = queue.most_before(&self.forest, class, rank, &ages);
-        let mut start_ms = 0.0;
-        let (mut ahead, mut arrived) = (0.0, 0.0);
-        for _ in 0..ROUNDS_MAX {
-            arrived = if most > merged {
-                still_to_come(start_ms)?.min(float(most - merged))
-            } else {
-                0.0
-            };
-            let of_other = float(merged - rank) + arrived;
-            let of_model = float(rank) + of_other;
-            let beside =
-                others.iter().map(|(queued, each_ms)| (queued.min(of_model + 1.0), each_ms));
-            let (mut count, mut sum_ms) = (of_model, float(rank) * own_ms + of_other * other_ms);
-            for (queued, each_ms) in beside {
-                count += queued;
-                sum_ms += queued * each_ms.unwrap_or(own_ms);
-            }
-            let each_ms = if count > 0.0 { sum_ms / count } else { own_ms };
-            let next_ms = slots.start_ms(count, each_ms)?;
-            ahead = count;
-            let depends_on_itself = class == Class::Batch && most > merged;
-            let is_settled = !depends_on_itself || (next_ms - start_ms).abs() < 1.0;
-            start_ms = next_ms;
-            if is_settled {
-                break;
-            }
+        let of_model = queue.merged(&self.forest, class, rank, &self.ages());
+        let own_ms = queue.lane(class).work().mean_ms(speed);
+        let other_ms = queue.lane(class.other()).work().mean_ms(speed);
+        let mut sum_ms = float(rank) * own_ms + float(of_model - rank) * other_ms;
+        let mut ahead = float(of_model);
+        for (queued, each_ms) in self.models_beside(model) {
+            let queued = queued.min(float(of_model) + 1.0);
+            ahead += queued;
+            sum_ms += queued * each_ms.unwrap_or(own_ms);
         }
-        let mut deviation_ms = slots.deviation_ms(ahead, speed.deviation_ms, speed.samples());
-        // Arrivals that nobody announces vary like counts do.
-        deviation_ms = deviation_ms.hypot(arrived.sqrt() * other_ms / float(slots.slots() as u64));
-        let off_ms = spread(speed.samples()) * deviation_ms + SHARE_OFF * start_ms;
-        let answer = speed.median_answer(work);
-        Some(Forecast {
-            start_ms: whole(start_ms),
-            start_ms_earliest: whole((start_ms - off_ms).max(0.0)),
-            start_ms_latest: whole(start_ms + off_ms),
-            prefill_ms: whole(speed.prefill_ms(work.prompt_tokens.map(float))),
-            decode_ms: whole(speed.decode_ms(answer)),
-            starts_ahead: whole(ahead),
+        let each_ms = if ahead > 0.0 { sum_ms / ahead } else { own_ms };
+        let wait_ms = slots.start_ms(ahead, each_ms)?;
+        let deviation_ms = slots.deviation_ms(ahead, speed.deviation_ms, speed.samples());
+        Some(Expected {
+            wait: Wait {
+                kind: Kind::new(class, whole(ahead)),
+                model_ms: wait_ms,
+                deviation_ms: spread(speed.samples()) * deviation_ms + SHARE_OFF * wait_ms,
+                grain_ms: each_ms / float(slots.slots() as u64),
+            },
+            ahead,
             slots: u32::try_from(slots.slots()).unwrap_or(u32::MAX),
-            samples: u32::try_from(speed.samples()).unwrap_or(u32::MAX),
         })
     }
 
@@ -197,12 +213,28 @@ impl Scheduler {
     }
 }
 
-/// Half-width of the interval of four in five, in deviations, where the deviation itself was measured of so
-/// many samples: the first term of the expansion of Student's distribution about the normal one
+/// Where a task stands in its queue.
+struct Standing {
+    model: Key<ModelQueue>,
+    class: Class,
+    /// Tasks of its class before it.
+    rank: u64,
+}
+
+/// When a task should start, before experience sets it right.
+struct Expected {
+    wait: Wait,
+    /// Starts before it.
+    ahead: f64,
+    slots: u32,
+}
+
+/// By how much a deviation that was measured of so few samples is larger than it looks, at the ends of the
+/// interval of four in five: the first term of the expansion of Student's distribution about the normal one
 /// (Abramowitz and Stegun, 26.7.5).
 fn spread(samples: usize) -> f64 {
     let freedom = float(samples.saturating_sub(1).max(1) as u64);
-    EIGHTY_PERCENT + (EIGHTY_PERCENT.powi(3) + EIGHTY_PERCENT) / (4.0 * freedom)
+    1.0 + (EIGHTY_PERCENT.powi(2) + 1.0) / (4.0 * freedom)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, as wanted")]

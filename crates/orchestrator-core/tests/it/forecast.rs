@@ -137,14 +137,6 @@ proptest! {
 #[test]
 fn batch_is_foreseen_with_the_interactive_tasks_that_keep_coming() {
     let mut shop = Shop::new(1, constant((10, 1), (10, 9)));
-    for number in 1..=5 {
-        shop.admit(offer(number));
-    }
-    shop.run_until(9_000);
-    shop.admit(offer(6));
-    shop.admit(batch(7));
-    assert_eq!(shop.forecast(7), None, "who comes is not known yet");
-    shop.run_to_the_end();
     // 100 ms each, five a second: half of the time is taken.
     let mut number = 1000;
     let mut interactive = |shop: &mut Shop| {
@@ -152,18 +144,27 @@ fn batch_is_foreseen_with_the_interactive_tasks_that_keep_coming() {
         number += 1;
         shop.admit(offer(number));
     };
-    for _ in 0..300 {
+    for _ in 0..10 {
         interactive(&mut shop);
     }
-    for number in 500_000..500_051 {
-        shop.admit(batch(number));
+    shop.admit(batch(1));
+    assert_eq!(shop.forecast(1), None, "who passes is not known yet");
+    let mut wave = |shop: &mut Shop, first: u64| {
+        for number in first..=first + 50 {
+            shop.admit(batch(number));
+        }
+        let (last, began_ms) = (first + 50, shop.house.now_ms);
+        let forecast = shop.forecast(last);
+        while !shop.started.contains_key(&last) {
+            interactive(shop);
+        }
+        (forecast, shop.started[&last] - began_ms)
+    };
+    for first in [500_000, 600_000, 700_000] {
+        wave(&mut shop, first);
     }
-    let began_ms = shop.house.now_ms;
-    let forecast = shop.forecast(500_050).unwrap();
-    while !shop.started.contains_key(&500_050) {
-        interactive(&mut shop);
-    }
-    let real_ms = shop.started[&500_050] - began_ms;
+    let (forecast, real_ms) = wave(&mut shop, 800_000);
+    let forecast = forecast.unwrap();
     assert!(real_ms > 9_000, "without the others it would be 5 seconds");
     assert!(off(forecast.start_ms, real_ms) <= 0.2, "{forecast:?}, came {real_ms}");
 }
