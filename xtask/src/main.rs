@@ -10,6 +10,7 @@ mod ci;
 mod commands;
 mod crash;
 mod embedding;
+mod platforms;
 mod process;
 mod setup;
 
@@ -43,6 +44,8 @@ enum Command {
     Crash(crash::Crash),
     /// Check which crate may depend on which.
     Layers,
+    /// Check that the library crates build for Windows and macOS, or for other targets.
+    Platforms(platforms::Platforms),
     /// Fetch what tests need into target/setup/: the starter model and a Python environment.
     Setup,
     /// Simulate hours of load and faults from seeds, judged after every step; all that follows goes to the
@@ -91,6 +94,7 @@ fn run(command: Command, root: &Utf8Path) -> Result<()> {
         Command::Contracts { check } => commands::contracts(root, check, commands::daemon()),
         Command::Crash(crash) => crash::run(root, &crash),
         Command::Layers => commands::layers(root),
+        Command::Platforms(wanted) => platforms::run(root, &wanted),
         Command::Setup => setup::run(root),
         Command::Sim { arguments } => commands::sim(root, &arguments),
         Command::Specs { check: true, ran, .. } => commands::check_specs(root, ran.as_deref()),

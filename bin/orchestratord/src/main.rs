@@ -1,5 +1,8 @@
 //! The orchestrator daemon: reads the configuration, puts the parts together, serves, and ends in order.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("orchestratord runs on Linux; its library crates build elsewhere too");
+
 mod abilities;
 mod announce;
 mod backup;

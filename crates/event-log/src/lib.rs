@@ -34,6 +34,11 @@
 //!   else stops the start, unless loss was accepted;
 //! - once an fsync failed, every later call fails.
 
+#[cfg(not(unix))]
+compile_error!(
+    "event-log needs a Unix file system: modes that keep files private, folders that can be synced"
+);
+
 mod mark;
 mod open;
 mod options;

@@ -1,5 +1,5 @@
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{Read as _, Write as _},
 };
 
@@ -108,6 +108,7 @@ fn wrong(error: &ZipError) -> MemberError {
 
 /// A model in the cache is never written to again.
 fn make_read_only(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o444))
+    let mut permissions = file.metadata()?.permissions();
+    permissions.set_readonly(true);
+    file.set_permissions(permissions)
 }

@@ -18,6 +18,11 @@
 #[cfg(not(any(feature = "catalog", feature = "journal", feature = "operations")))]
 compile_error!("a store without a port keeps nothing: enable `catalog`, `journal` or `operations`");
 
+#[cfg(not(unix))]
+compile_error!(
+    "store-sqlite needs a Unix file system: modes that keep files private, folders that can be synced"
+);
+
 mod backup;
 #[cfg(feature = "catalog")]
 mod catalog;
