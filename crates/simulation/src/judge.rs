@@ -1,4 +1,5 @@
 mod admission;
+mod objective;
 mod order;
 mod positions;
 
@@ -15,7 +16,9 @@ use crate::{
     names::{Names, task_number},
     violation::{Violation, ensure},
 };
+use objective::Waits;
 use order::Lane;
+use placement::{Explanation, ReplicaKey, Verdict};
 
 /// Watches what goes into the scheduler and what comes out, keeps an account of its own, and says where
 /// the two do not agree or a promise is broken. It knows nothing of how the scheduler decides.
@@ -32,6 +35,8 @@ pub(crate) struct Judge {
     /// Contended dispatches to interactive since the last one to batch, by model; `None` where it cannot
     /// be told.
     streaks: BTreeMap<u8, Option<u32>>,
+    /// How long interactive tasks waited, by model.
+    waits: BTreeMap<u8, Waits>,
     /// Queued tasks that want a replica to themselves and may start.
     alone_ready: u64,
     steps: u64,
@@ -102,6 +107,7 @@ impl Judge {
             replicas: BTreeMap::new(),
             lanes: BTreeMap::new(),
             streaks: BTreeMap::new(),
+            waits: BTreeMap::new(),
             alone_ready: 0,
             steps: 0,
             unchecked_steps: 0,
@@ -220,14 +226,17 @@ impl Judge {
         match action {
             Action::Reserved { task, victims, .. } => {
                 let offer = offered(event, *task)?;
+                self.check_objective(offer, None)?;
                 let victims: Vec<u32> = victims.iter().map(|it| task_number(*it)).collect();
                 self.reserve(offer, &victims)
             }
             Action::Rejected { task, limit, .. } => {
-                self.check_refusal(offered(event, *task)?, *limit)
+                let offer = offered(event, *task)?;
+                self.check_objective(offer, Some(*limit))?;
+                self.check_refusal(offer, *limit)
             }
-            Action::Dispatch { task, replica, lease, .. } => {
-                self.dispatch(task_number(*task), replica, *lease)
+            Action::Dispatch { task, replica, lease, decision, .. } => {
+                self.dispatch(task_number(*task), replica, *lease, decision)
             }
             Action::Ended { task, by, lease } => self.end(task_number(*task), *by, *lease),
         }
@@ -308,14 +317,16 @@ impl Judge {
     fn dispatch(
         &mut self,
         task: u32,
-        replica: &placement::ReplicaKey,
+        replica: &ReplicaKey,
         lease: Lease,
+        decision: &Explanation,
     ) -> Result<(), Violation> {
-        let replica = self.names.replica_number(replica);
         let known = self.known(task)?.clone();
         ensure(matches!(known.place, Place::Fresh | Place::Again), 6, || {
             format!("task {task} is dispatched while it is {:?}", known.place)
         })?;
+        self.check_decision(task, replica, decision)?;
+        let replica = self.names.replica_number(replica);
         ensure(lease.0 > self.last_lease, 6, || format!("lease {} is given twice", lease.0))?;
         self.last_lease = lease.0;
         let is_past = known.offer.deadline_ms.is_some_and(|at_ms| at_ms <= self.now_ms);
@@ -328,12 +339,47 @@ impl Judge {
         let avoids = self.avoids(&known, replica);
         ensure(!avoids, 9, || format!("task {task} runs on replica {replica}, which failed it"))?;
         self.check_order(task, &known, replica)?;
+        self.note_start(&known);
         self.dequeue(task);
         let holder = Holder { replica, task: Some(task), alone: known.alone };
         self.leases.insert(lease, holder);
         let known = self.known_mut(task);
         known.place = Place::Running(lease);
         known.has_run = true;
+        Ok(())
+    }
+
+    /// The decision is that for this replica, and tells of each one there is whether it could take the task.
+    fn check_decision(
+        &self,
+        task: u32,
+        replica: &ReplicaKey,
+        decision: &Explanation,
+    ) -> Result<(), Violation> {
+        let known = self.known(task)?;
+        let is_of_it = decision.verdict == Verdict::Assign { replica: replica.clone() };
+        ensure(is_of_it, 6, || {
+            format!("task {task} goes to {replica} by a decision for {:?}", decision.verdict)
+        })?;
+        let listed = decision.candidates.iter().map(|one| {
+            let name = one.replica.clone().expect("every pool here has its replica");
+            let key = ReplicaKey::new(Arc::clone(&one.node), Arc::clone(&one.pool), name);
+            (self.names.replica_number(&key), one.failed)
+        });
+        let listed: BTreeMap<_, _> = listed.collect();
+        ensure(listed.keys().eq(self.replicas.keys()), 6, || {
+            format!("the decision for task {task} tells of {:?} only", listed.keys())
+        })?;
+        for (replica, failed) in listed {
+            let can = self.has_slot(replica, known.model)
+                && !self.avoids(known, replica)
+                && (!known.alone || self.busy(replica) == 0);
+            // Some are kept empty for tasks that run alone.
+            let is_true = can == failed.is_empty() || (can && self.alone_ready > 0);
+            ensure(is_true, 6, || {
+                format!("task {task} is told that replica {replica} fails {failed:?}")
+            })?;
+        }
         Ok(())
     }
 

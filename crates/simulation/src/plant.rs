@@ -14,18 +14,21 @@ pub enum Plant {
     UnfairShare,
     /// The store answers before what it wrote is on the disk.
     SkippedFsync,
+    /// Batch makes way for nobody, however long interactive tasks wait.
+    DeafToWaits,
     /// Some ends of tasks by their deadline are never carried out.
     ForgottenDeadline,
 }
 
 impl Plant {
     /// All of them, with the names that the command line knows.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("lost-wakeup", Self::LostWakeup),
         ("double-dispatch", Self::DoubleDispatch),
         ("unfair-rotation", Self::UnfairRotation),
         ("unfair-share", Self::UnfairShare),
         ("skipped-fsync", Self::SkippedFsync),
+        ("deaf-to-waits", Self::DeafToWaits),
         ("forgotten-deadline", Self::ForgottenDeadline),
     ];
 }
@@ -47,6 +50,9 @@ impl PlantedScheduler {
             limits.interactive_weight = limits
                 .interactive_weight
                 .saturating_mul(std::num::NonZeroU32::new(4).expect("four is not zero"));
+        }
+        if plant == Some(Plant::DeafToWaits) {
+            limits.objective = None;
         }
         Self { real: Scheduler::new(limits), plant, occasions: 0 }
     }

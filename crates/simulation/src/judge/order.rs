@@ -39,6 +39,11 @@ impl Lane {
         self.again.iter().map(|(_, task)| *task)
     }
 
+    /// The first task in rotation of each client.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = u32> {
+        self.fresh.values().flat_map(|tasks| tasks.first()).map(|(_, task)| *task)
+    }
+
     /// Those whose delay is over.
     pub(super) fn due(&self, now_ms: u64) -> impl Iterator<Item = u32> {
         self.delayed.range(..=(now_ms, u32::MAX)).map(|(_, task)| *task)

@@ -1,6 +1,6 @@
 use std::num::NonZeroU32;
 
-use orchestrator_core::{Class, Limits, WhenFull};
+use orchestrator_core::{Class, Limits, WaitObjective, WhenFull};
 
 use super::{Fault, FaultKind, Load, ReplicaPlan, Scenario, Settings, TaskPlan};
 use crate::dice::Dice;
@@ -11,6 +11,7 @@ const OF_REPLICAS: u64 = 2;
 const OF_SETTINGS: u64 = 3;
 const OF_TASKS: u64 = 4;
 const OF_FAULTS: u64 = 5;
+const OF_OBJECTIVE: u64 = 6;
 
 const HOUR_MS: f64 = 3_600_000.0;
 
@@ -36,7 +37,10 @@ pub(super) fn with_load(seed: u64, hours: f64, load: Load) -> Scenario {
         Load::Bursty => faults(&mut Dice::new(seed, OF_FAULTS), until_ms, &replicas),
         Load::Small | Load::Overload | Load::Steady => Vec::new(),
     };
-    let settings = settings(&mut Dice::new(seed, OF_SETTINGS), load);
+    let mut settings = settings(&mut Dice::new(seed, OF_SETTINGS), load);
+    if load == Load::Bursty {
+        settings.limits.objective = objective(&mut Dice::new(seed, OF_OBJECTIVE));
+    }
     Scenario { seed, load, until_ms, settings, commit_ms: (1, 4.0), replicas, tasks, faults }
 }
 
@@ -72,6 +76,15 @@ fn settings(dice: &mut Dice, load: Load) -> Settings {
         max_attempts: 3,
         poison_limit: 5,
     }
+}
+
+/// How long interactive tasks may wait before batch makes way; every second daemon wants nothing of it.
+fn objective(dice: &mut Dice) -> Option<WaitObjective> {
+    let wanted = WaitObjective {
+        wait_p95_ms: dice.between(2, 60) * 1000,
+        window_ms: dice.between(10, 120) * 1000,
+    };
+    dice.percent(50).then_some(wanted)
 }
 
 fn replicas(dice: &mut Dice, load: Load) -> Vec<ReplicaPlan> {

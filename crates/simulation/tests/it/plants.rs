@@ -53,6 +53,12 @@ fn a_class_that_gets_less_than_its_share_is_found() {
 
 /// Verifies: ORCH-294
 #[test]
+fn a_daemon_that_does_not_watch_its_waits_is_found() {
+    check(Plant::DeafToWaits, Load::Bursty, &[9], "is not sent away");
+}
+
+/// Verifies: ORCH-294
+#[test]
 fn an_answer_before_its_fsync_is_found() {
     check(Plant::SkippedFsync, Load::Small, &[4], "not on the disk");
 }

@@ -18,7 +18,7 @@ fn one_client_of_one_replica_is_served_for_hours() {
     }
 }
 
-/// Verifies: ORCH-045, ORCH-046, ORCH-047, ORCH-050, ORCH-053, ORCH-294
+/// Verifies: ORCH-045, ORCH-046, ORCH-047, ORCH-050, ORCH-052, ORCH-053, ORCH-111, ORCH-112, ORCH-294
 #[test]
 fn bursts_and_faults_break_no_invariant() {
     let mut all = Tally::default();
@@ -27,6 +27,7 @@ fn bursts_and_faults_break_no_invariant() {
     }
     // What was looked for was there.
     assert!(all.crashes > 0 && all.positions > 100, "{all:?}");
+    assert!(all.refused.contains_key("the queue's limit Objective"), "{:?}", all.refused);
     let states =
         [TaskState::Succeeded, TaskState::Canceled, TaskState::Expired, TaskState::Evicted];
     for state in states {
