@@ -12,7 +12,6 @@ mod changing;
 mod granting;
 mod offer;
 mod permit;
-mod place_hashing;
 mod queue;
 pub(crate) mod resource;
 mod retry_window;
@@ -26,9 +25,8 @@ use breaker::BreakerSignal;
 pub(crate) use changing::BreakerChange;
 pub(crate) use offer::{Decided, Decision, Offer};
 pub(crate) use permit::{Permit, Release};
-use place_hashing::PlaceHashing;
 pub(crate) use queue::RunSlot;
-use queue::{ColumnId, WaitQueue};
+use queue::{ColumnId, WaitQueue, Waiter};
 use resource::Resource;
 use running::RunningAttempts;
 
@@ -79,12 +77,11 @@ pub(crate) struct Admission {
     resource_names: HashMap<Arc<str>, ResourceId>,
     /// By slot.
     accounts: Vec<Option<RunAccount>>,
-    offers: HashMap<(RunSlot, u32), Offer, PlaceHashing>,
     /// When critics whose waiters wait for tokens get one.
     tokens: BTreeSet<(u64, ResourceId)>,
     /// Waiters for tokens by their deadlines, for those that a token cannot reach any more; and how long the bucket
     /// had been without a token when they came.
-    token_deadlines: BTreeMap<(ResourceId, u64, RunSlot, u32), u64>,
+    token_deadlines: BTreeMap<(ResourceId, u64, RunSlot, u32), (Waiter, u64)>,
     /// Decisions since they were last taken.
     pub(crate) decided: Vec<Decided>,
     pub(crate) breaker_changes: Vec<BreakerChange>,
@@ -108,7 +105,6 @@ impl Admission {
             free_resources: Vec::new(),
             resource_names: HashMap::new(),
             accounts: Vec::new(),
-            offers: HashMap::default(),
             tokens: BTreeSet::new(),
             token_deadlines: BTreeMap::new(),
             decided: Vec::new(),
@@ -166,11 +162,11 @@ impl Admission {
         }
     }
 
-    /// Takes a waiter out of the queue, if it is there.
-    pub(crate) fn withdraw(&mut self, run: RunSlot, critic: u32, now_ns: u64) {
-        if let Some(offer) = self.offers.get(&(run, critic)).copied() {
-            let waiter = self.waiter(&offer, now_ns);
-            self.take_out(&waiter, now_ns);
+    /// Takes a waiter out of the queue, if it is there. Of its offer only what cannot change counts: run, critic,
+    /// resource, stage, priority, arrival and estimate.
+    pub(crate) fn withdraw(&mut self, offer: &Offer, now_ns: u64) {
+        let waiter = self.waiter(offer, now_ns);
+        if self.take_out(&waiter, now_ns) {
             self.grant_all(now_ns);
         }
     }

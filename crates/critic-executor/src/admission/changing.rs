@@ -101,7 +101,7 @@ impl Admission {
     /// Changes the limits of a critic, whose waiters may have to wait in another column after that.
     fn change_limits(&mut self, id: ResourceId, now_ns: u64, change: impl FnOnce(&mut Resource)) {
         let mut offers: Vec<Offer> =
-            self.offers.values().filter(|offer| offer.resource == id).copied().collect();
+            self.queue.offers().filter(|offer| offer.resource == id).copied().collect();
         offers.sort_unstable_by_key(|offer| (offer.arrival_ns, offer.critic, offer.run));
         for offer in &offers {
             let waiter = self.waiter(offer, now_ns);
@@ -144,7 +144,7 @@ impl Admission {
         if to == BreakerState::Open && from != BreakerState::Open {
             let BreakerAnswer::Open { retry_at_ns } = breaker.peek(now_ns) else { return };
             let mut sent_away: Vec<Offer> =
-                self.offers.values().filter(|offer| offer.resource == id).copied().collect();
+                self.queue.offers().filter(|offer| offer.resource == id).copied().collect();
             sent_away.sort_unstable_by_key(|offer| (offer.arrival_ns, offer.critic, offer.run));
             for offer in sent_away {
                 let waiter = self.waiter(&offer, now_ns);

@@ -33,9 +33,8 @@ impl Admission {
 
     /// Grants a permit to the first waiter, or takes it out of the others' way.
     fn try_grant(&mut self, waiter: &Waiter, now_ns: u64) {
-        match self.offers.get(&(waiter.run, waiter.critic)).copied() {
-            Some(offer) => self.try_start(&offer, Some(waiter), now_ns),
-            None => self.queue.remove(waiter),
+        if let Some(offer) = self.queue.offer_of(waiter).copied() {
+            self.try_start(&offer, Some(waiter), now_ns);
         }
     }
 
@@ -67,10 +66,7 @@ impl Admission {
             return;
         }
         match waiter {
-            Some(waiter) => {
-                self.queue.grant(waiter, now_ns);
-                self.offers.remove(&(offer.run, offer.critic));
-            }
+            Some(waiter) => self.queue.grant(waiter, now_ns),
             None => self.queue.granted(offer.run, now_ns),
         }
         let resource = &mut self.resources[offer.resource as usize];
@@ -81,8 +77,8 @@ impl Admission {
         let bucket_number = resource.bucket.as_ref().map(|_| resource.bucket_number);
         let mut token_wait_ns = 0;
         if let Some(bucket) = &mut resource.bucket {
-            let empty_ns = self.token_deadlines.remove(&token_wait(offer));
-            token_wait_ns = empty_ns.map_or(0, |before| bucket.empty_ns(now_ns) - before);
+            let waited = self.token_deadlines.remove(&token_wait(offer));
+            token_wait_ns = waited.map_or(0, |(_, before)| bucket.empty_ns(now_ns) - before);
             bucket.take(now_ns);
         }
         self.in_use += 1;

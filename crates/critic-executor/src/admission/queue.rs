@@ -20,6 +20,7 @@ mod row;
 pub(crate) use row::Waiter;
 use row::{Head, LaneKey, Line, Rank, Row};
 
+use super::offer::Offer;
 use crate::stage::Stage;
 
 /// Place of a run in the admission.
@@ -150,14 +151,14 @@ impl WaitQueue {
         self.rows.get(run as usize)?.as_deref()
     }
 
-    pub(crate) fn push(&mut self, waiter: &Waiter) {
+    pub(crate) fn push(&mut self, waiter: &Waiter, offer: Offer) {
         let Some(row) = row_of(&mut self.rows, waiter.run) else { return };
         let line = &mut row.lines[line_of(waiter.priority)];
         let lane_key = waiter.lane();
         let key = (waiter.arrival_ns, waiter.critic);
         let lane = line.lanes.entry(lane_key).or_default();
         let old_head = lane.first();
-        lane.insert(key);
+        lane.insert(offer);
         row.waiting += 1;
         self.len += 1;
         if old_head.is_none_or(|head| key < head) {
@@ -176,16 +177,14 @@ impl WaitQueue {
     }
 
     /// Takes out a waiter, wherever it stands.
-    pub(crate) fn remove(&mut self, waiter: &Waiter) {
-        let Some(row) = row_of(&mut self.rows, waiter.run) else { return };
+    pub(crate) fn remove(&mut self, waiter: &Waiter) -> Option<Offer> {
+        let row = row_of(&mut self.rows, waiter.run)?;
         let line = &mut row.lines[line_of(waiter.priority)];
         let lane_key = waiter.lane();
         let key = (waiter.arrival_ns, waiter.critic);
-        let Some(lane) = line.lanes.get_mut(&lane_key) else { return };
+        let lane = line.lanes.get_mut(&lane_key)?;
         let was_head = lane.first() == Some(key);
-        if !lane.remove(key) {
-            return;
-        }
+        let offer = lane.remove(key)?;
         row.waiting -= 1;
         self.len -= 1;
         if was_head {
@@ -201,6 +200,19 @@ impl WaitQueue {
             line.heads.remove(&(key.0, key.1, lane_key));
             self.note_change(waiter.run);
         }
+        Some(offer)
+    }
+
+    /// What a waiter was offered with.
+    pub(crate) fn offer_of(&self, waiter: &Waiter) -> Option<&Offer> {
+        let line = &self.row(waiter.run)?.lines[line_of(waiter.priority)];
+        line.lanes.get(&waiter.lane())?.get((waiter.arrival_ns, waiter.critic))
+    }
+
+    /// All that wait, in no particular order.
+    pub(crate) fn offers(&self) -> impl Iterator<Item = &Offer> {
+        let lines = self.known_rows().flat_map(|(_, row)| &row.lines);
+        lines.flat_map(|line| line.lanes.values()).flat_map(|lane| &lane.0)
     }
 
     /// The waiter that goes first of all whose columns and stages are open.
@@ -330,11 +342,11 @@ impl WaitQueue {
         let lanes =
             lanes.filter(|(_, _, (key, _))| column.is_none_or(|column| column == key.column));
         let waiters = lanes.flat_map(|(run, priority, (key, lane))| {
-            lane.0.iter().map(move |(arrival_ns, critic)| Waiter {
+            lane.0.iter().map(move |offer| Waiter {
                 run,
-                critic: *critic,
+                critic: offer.critic,
                 priority,
-                arrival_ns: *arrival_ns,
+                arrival_ns: offer.arrival_ns,
                 column: key.column,
                 is_costly: key.is_costly,
             })

@@ -59,21 +59,20 @@ impl Admission {
 
     pub(super) fn enqueue(&mut self, offer: Offer, now_ns: u64) {
         let waiter = self.waiter(&offer, now_ns);
-        self.offers.insert((offer.run, offer.critic), offer);
-        self.queue.push(&waiter);
+        self.queue.push(&waiter, offer);
         if let Some(bucket) = &self.resources[offer.resource as usize].bucket {
             let empty_ns = bucket.empty_ns(now_ns);
-            self.token_deadlines.insert(token_wait(&offer), empty_ns);
+            self.token_deadlines.insert(token_wait(&offer), (waiter, empty_ns));
             // Tokens that came while nobody waited have told nobody.
             self.open_columns(offer.resource, now_ns);
         }
     }
 
-    pub(super) fn take_out(&mut self, waiter: &Waiter, now_ns: u64) {
-        self.queue.remove(waiter);
-        if let Some(offer) = self.offers.remove(&(waiter.run, waiter.critic)) {
-            self.forget_token_wait(&offer, now_ns);
-        }
+    /// False if nobody was there.
+    pub(super) fn take_out(&mut self, waiter: &Waiter, now_ns: u64) -> bool {
+        let Some(offer) = self.queue.remove(waiter) else { return false };
+        self.forget_token_wait(&offer, now_ns);
+        true
     }
 
     fn forget_token_wait(&mut self, offer: &Offer, now_ns: u64) {
@@ -125,13 +124,14 @@ impl Admission {
     /// Everybody whose deadline is before the next token gives up now.
     pub(super) fn refuse_unreachable(&mut self, id: ResourceId, now_ns: u64) {
         let token_at_ns = self.resources[id as usize].token_at(now_ns);
-        while let Some((&(_, _, run, critic), _)) =
+        while let Some((_, (waiter, _))) =
             self.token_deadlines.range((id, 0, 0, 0)..(id, token_at_ns, 0, 0)).next()
         {
-            let Some(offer) = self.offers.get(&(run, critic)).copied() else { return };
-            let waiter = self.waiter(&offer, now_ns);
-            self.take_out(&waiter, now_ns);
-            self.decide(run, critic, Decision::TokenTooLate);
+            let waiter = *waiter;
+            if !self.take_out(&waiter, now_ns) {
+                return;
+            }
+            self.decide(waiter.run, waiter.critic, Decision::TokenTooLate);
         }
     }
 }

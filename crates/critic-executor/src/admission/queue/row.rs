@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound::{self, Unbounded};
 
 use super::{ColumnId, RunSlot};
+use crate::admission::offer::Offer;
 
 /// One critic that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,31 +62,47 @@ pub(super) type Head = (u64, u32, LaneKey);
 /// Waiters by arrival and place in the plan. Nearly all come in this order and go from the front; another one, such
 /// as a retry with its old arrival, makes room for itself, at the cost of a move of those on the shorter side.
 #[derive(Debug, Default)]
-pub(super) struct Lane(pub(super) VecDeque<(u64, u32)>);
+pub(super) struct Lane(pub(super) VecDeque<Offer>);
 
 impl Lane {
-    pub(super) fn first(&self) -> Option<(u64, u32)> {
-        self.0.front().copied()
+    pub(super) fn first(&self) -> Option<Key> {
+        self.0.front().map(key_of)
     }
 
-    pub(super) fn last(&self) -> Option<(u64, u32)> {
-        self.0.back().copied()
+    pub(super) fn last(&self) -> Option<Key> {
+        self.0.back().map(key_of)
     }
 
-    pub(super) fn insert(&mut self, waiter: (u64, u32)) {
-        let is_newest = self.last().is_none_or(|last| last < waiter);
-        let place = if is_newest { Err(self.0.len()) } else { self.0.binary_search(&waiter) };
+    pub(super) fn insert(&mut self, offer: Offer) {
+        let key = key_of(&offer);
+        let is_newest = self.last().is_none_or(|last| last < key);
+        let place = if is_newest { Err(self.0.len()) } else { self.place_of(key) };
         if let Err(place) = place {
-            self.0.insert(place, waiter);
+            self.0.insert(place, offer);
         }
     }
 
-    /// False if it is not there.
-    pub(super) fn remove(&mut self, waiter: (u64, u32)) -> bool {
-        let is_first = self.first() == Some(waiter);
-        let place = if is_first { Ok(0) } else { self.0.binary_search(&waiter) };
-        place.is_ok_and(|place| self.0.remove(place).is_some())
+    pub(super) fn get(&self, key: Key) -> Option<&Offer> {
+        self.place_of(key).ok().and_then(|place| self.0.get(place))
     }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Offer> {
+        self.place_of(key).ok().and_then(|place| self.0.remove(place))
+    }
+
+    fn place_of(&self, key: Key) -> Result<usize, usize> {
+        if self.first() == Some(key) {
+            return Ok(0);
+        }
+        self.0.binary_search_by_key(&key, key_of)
+    }
+}
+
+/// A waiter's place in its lane.
+type Key = (u64, u32);
+
+fn key_of(offer: &Offer) -> Key {
+    (offer.arrival_ns, offer.critic)
 }
 
 /// The waiters of one run and priority.

@@ -110,7 +110,7 @@ impl Pair {
                 if !self.model.waiting.is_empty() {
                     let index = which % self.model.waiting.len();
                     let offer = self.model.waiting.remove(index);
-                    self.real.withdraw(offer.run, offer.critic, now_ns);
+                    self.real.withdraw(&offer, now_ns);
                     self.model.grant(now_ns);
                 }
             }
@@ -276,7 +276,7 @@ impl Pair {
         }
         assert_eq!(said, std::mem::take(&mut self.model.said), "at {} ms", self.now_ns / MS);
         assert_eq!(self.real.queue_len(), self.model.waiting.len());
-        assert_eq!(self.real.offers.len(), self.model.waiting.len());
+        assert_eq!(self.real.queue.offers().count(), self.model.waiting.len());
         assert_eq!(self.real.in_use(), self.model.held.len());
         let waits_for_tokens = |kind: u32| {
             self.model.kinds[kind as usize].bucket.is_some()
@@ -305,7 +305,7 @@ impl Pair {
             self.compare();
         }
         assert_eq!((self.real.queue_len(), self.real.in_use()), (0, 0));
-        assert!(self.real.offers.is_empty() && self.real.token_deadlines.is_empty());
+        assert!(self.real.token_deadlines.is_empty());
         assert!(self.real.tokens.is_empty());
         assert!(self.real.resources().all(|resource| resource.in_use == 0));
     }

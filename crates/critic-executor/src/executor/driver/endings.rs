@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Driver;
+use crate::admission::Offer;
 use crate::admission::breaker::BreakerSignal;
 use crate::evidence::Outcome;
 use crate::executor::node::Phase;
@@ -52,14 +53,14 @@ impl Driver {
     pub(super) fn end_rest(&mut self, status: &Status) {
         self.stop_all();
         self.offers.clear();
-        let slot = self.shared.slot;
-        let waiting: Vec<u32> = (0..self.plan.inner.len())
+        let waiting: Vec<Offer> = (0..self.plan.inner.len())
             .filter(|critic| matches!(self.nodes[*critic as usize].phase, Phase::Queued { .. }))
+            .map(|critic| self.offer_of(critic))
             .collect();
         if !waiting.is_empty() {
             self.exec.with_core(|core, now_ns| {
-                for critic in waiting {
-                    core.admission.withdraw(slot, critic, now_ns);
+                for offer in waiting {
+                    core.admission.withdraw(&offer, now_ns);
                 }
             });
         }

@@ -154,8 +154,8 @@ impl Driver {
             Phase::Queued { since_ns } => {
                 node.queue_ns += now_ns.saturating_sub(*since_ns);
                 self.offers.retain(|offer| offer.critic != critic);
-                let slot = self.shared.slot;
-                self.exec.with_core(|core, now_ns| core.admission.withdraw(slot, critic, now_ns));
+                let offer = self.offer_of(critic);
+                self.exec.with_core(|core, now_ns| core.admission.withdraw(&offer, now_ns));
                 self.fail(critic, status, now_ns);
             }
             // Not yet ready, or between two attempts, whose timeouts are all wider than the critic's own.

@@ -38,8 +38,14 @@ impl Driver {
 
     /// Offers are made together, because each takes the executor's lock.
     pub(super) fn offer(&mut self, critic: u32, now_ns: u64) {
-        let node = &mut self.nodes[critic as usize];
-        node.phase = Phase::Queued { since_ns: now_ns };
+        self.nodes[critic as usize].phase = Phase::Queued { since_ns: now_ns };
+        let offer = self.offer_of(critic);
+        self.offers.push(offer);
+    }
+
+    /// What a critic is offered with. It says the same of its place in the queue at any time of a wait.
+    pub(super) fn offer_of(&self, critic: u32) -> Offer {
+        let node = &self.nodes[critic as usize];
         let ready_ns = node.ready_ns;
         let is_first_attempt = node.attempts.is_empty();
         let spec = &self.plan.inner.node(critic).spec;
@@ -47,7 +53,7 @@ impl Driver {
             self.deadline(critic, None).map_or(u64::MAX, |(deadline_ns, _)| deadline_ns);
         let queue_ns = spec.queue_timeout.filter(|_| is_first_attempt);
         let queue_ns = queue_ns.map_or(u64::MAX, |timeout| ready_ns.saturating_add(nanos(timeout)));
-        self.offers.push(Offer {
+        Offer {
             run: self.shared.slot,
             critic,
             resource: self.resources[critic as usize],
@@ -58,7 +64,7 @@ impl Driver {
             estimate: spec.cost,
             is_blocking: spec.hint == ExecutionHint::Blocking,
             is_first_attempt,
-        });
+        }
     }
 
     pub(super) fn make_offers(&mut self) {
