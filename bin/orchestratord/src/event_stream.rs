@@ -6,7 +6,7 @@ use std::{
 };
 
 use api_types::{EventKind, MetricsEvent, PreparationView};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use openai_facade::ChunkWriter;
 use orchestrator::{Delivery, EventStoreError, Subscription};
@@ -14,9 +14,6 @@ use tokio::time::{Instant, Sleep};
 
 /// Reconnection time told to clients, in milliseconds.
 const RETRY_MS: u64 = 1000;
-
-/// Room beyond what the chunks before took, in bytes.
-const CHUNKS_SPARE_BYTES: usize = 64;
 
 /// How a stream is paced.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +45,9 @@ pub(crate) struct EventStream {
     timer_wakes: Option<Waker>,
     last_output: Instant,
     last_waiting: Option<(u64, u64)>,
-    /// Length of the chunks that were sent last, in bytes: the next ones will need about as much room.
-    chunks_bytes: usize,
+    /// Chunks are written to the first, and sent from the second: what was sent leaves its room to the next.
+    chunks: Vec<u8>,
+    outgoing: BytesMut,
     preparation: Box<dyn Fn() -> PreparationView + Send>,
     over: bool,
 }
@@ -85,7 +83,8 @@ impl EventStream {
             timer_wakes: None,
             last_output: Instant::now(),
             last_waiting: None,
-            chunks_bytes: 0,
+            chunks: Vec::new(),
+            outgoing: BytesMut::new(),
             preparation,
             over: false,
         }
@@ -121,12 +120,12 @@ impl EventStream {
                 event.into()
             }
             (Shape::Chunks(writer), Delivery::Events(events)) => {
-                let mut chunks = Vec::with_capacity(self.chunks_bytes + CHUNKS_SPARE_BYTES);
                 for (kind, data) in events_of(&events) {
-                    self.over |= write_chunk(writer, kind, data, &mut chunks);
+                    self.over |= write_chunk(writer, kind, data, &mut self.chunks);
                 }
-                self.chunks_bytes = chunks.len();
-                chunks.into()
+                self.outgoing.extend_from_slice(&self.chunks);
+                self.chunks.clear();
+                self.outgoing.split().freeze()
             }
             (Shape::Chunks(_), Delivery::Notice(_)) => Bytes::new(),
             (Shape::Chunks(writer), Delivery::Terminal(terminal)) => {

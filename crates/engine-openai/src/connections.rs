@@ -1,5 +1,4 @@
 use std::{
-    cell::RefCell,
     future::poll_fn,
     io,
     pin::Pin,
@@ -13,11 +12,8 @@ use http::{Method, Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::crypto::CryptoProvider;
-use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
-    net::TcpStream,
-    time::Instant,
-};
+use tokio::{io::AsyncWrite as _, net::TcpStream, time::Instant};
+use tokio_util::io::poll_read_buf;
 use tower::Service as _;
 use url::Url;
 
@@ -30,14 +26,10 @@ use crate::{
 /// that closes under a request would fail it.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// Room for what is read at once, in bytes: some eighty tokens of a busy engine.
-const READ_BYTES: usize = 16 << 10;
-
-thread_local! {
-    /// Where all connections of a thread read to. Room of their own would be some thousand lines of cache,
-    /// seldom there when they are wanted; what is read is copied out, to room that was used a moment ago.
-    static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
-}
+/// Room for what is read at once, in bytes: some forty tokens of a busy engine.
+const READ_BYTES: usize = 8 << 10;
+/// A read is not begun with less room than this, in bytes, so that it rarely ends for want of room.
+const READ_BYTES_MIN: usize = 1 << 10;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Socket = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
@@ -221,17 +213,11 @@ impl Link {
 
     /// Reads what is there; 0 at the end of the connection.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ROOM.with_borrow_mut(|room| {
-            let mut room = ReadBuf::new(room);
-            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
-            let filled = room.filled();
-            if self.read.is_empty() {
-                self.read = BytesMut::from(filled);
-            } else {
-                self.read.extend_from_slice(filled);
-            }
-            Poll::Ready(Ok(filled.len()))
-        })
+        if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
+            // Where everything before was taken and dropped, the same room is used again.
+            self.read.reserve(READ_BYTES);
+        }
+        poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read)
     }
 }
 
