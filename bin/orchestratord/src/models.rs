@@ -204,6 +204,7 @@ impl Models {
             max_tokens_default: configured
                 .map_or(MAX_TOKENS_DEFAULT, |configured| configured.model.max_tokens_default),
             preparation: configured.map(ConfiguredModel::view).unwrap_or_default(),
+            queue_capacity: configured.and_then(|configured| configured.queue_capacity()),
             strategy: configured.and_then(|configured| configured.strategy(setup.base)),
         }
     }
@@ -235,6 +236,7 @@ impl Models {
             ctx_max: limits.and_then(|model| model.ctx_max),
             max_tokens_default: limits.map_or(MAX_TOKENS_DEFAULT, |model| model.max_tokens_default),
             preparation: PreparationView { steps: vec![fetch.step(), warm_up] },
+            queue_capacity: configured.and_then(|(_, configured)| configured.queue_capacity()),
             strategy: configured.and_then(|(_, configured)| configured.strategy(setup.base)),
         })
     }
@@ -327,6 +329,11 @@ fn step(id: &str, kind: &str, status: StepStatus) -> PreparationStep {
 }
 
 impl ConfiguredModel {
+    /// How many of its tasks may wait, where it says.
+    fn queue_capacity(&self) -> Option<u64> {
+        self.model.queue_capacity.map(u64::from)
+    }
+
     /// How its replicas are chosen, where it says.
     fn strategy(&self, base: BaseStrategy) -> Option<placement::Strategy> {
         self.model.strategy.map(|chosen| placing::strategy(chosen, base))
@@ -378,6 +385,7 @@ impl ConfiguredModel {
             ctx_max: self.model.ctx_max,
             max_tokens_default: self.model.max_tokens_default,
             preparation: self.view(),
+            queue_capacity: self.queue_capacity(),
             strategy: self.strategy(base),
         })
     }

@@ -47,6 +47,9 @@ pub struct Model {
     /// Cap on tokens of prompt and answer together, below what the model was trained for.
     #[cfg_attr(feature = "schema", schemars(default, range(min = 1, max = TOKENS_MAX)))]
     pub ctx_max: Option<u32>,
+    /// How many of its tasks may wait; as `queue.model_capacity` says when left out.
+    #[cfg_attr(feature = "schema", schemars(default, range(min = 1, max = 1_000_000)))]
+    pub queue_capacity: Option<u32>,
     /// How one of several replicas of it is chosen; as `placement.strategy` says when left out.
     #[cfg_attr(feature = "schema", schemars(default))]
     pub strategy: Option<PlacementStrategy>,
@@ -68,6 +71,7 @@ impl Model {
             aliases: Vec::new(),
             max_tokens_default: MAX_TOKENS_DEFAULT,
             ctx_max: None,
+            queue_capacity: None,
             strategy: None,
         }
     }
@@ -85,6 +89,7 @@ impl Model {
         let tokens = Check::Within(1, TOKENS_MAX);
         let max_tokens_default = reader.get("max_tokens_default", tokens);
         let ctx_max = reader.get("ctx_max", tokens);
+        let queue_capacity = reader.get("queue_capacity", Check::Within(1, 1_000_000));
         let strategy = reader.get("strategy", Check::Any);
         Some(Self {
             source: own_source.or(built_in_source)?,
@@ -92,6 +97,7 @@ impl Model {
             aliases,
             max_tokens_default: max_tokens_default.unwrap_or(MAX_TOKENS_DEFAULT),
             ctx_max,
+            queue_capacity,
             strategy,
         })
     }

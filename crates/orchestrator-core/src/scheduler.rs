@@ -14,7 +14,7 @@ use std::{
 use placement::{ReplicaKey, Request};
 
 use crate::{
-    Action, Class, EndedBy, Event, Lease, Limits, ModelId, Next, Offer, QueueLimit, Replica,
+    Action, Class, EndedBy, Event, Lease, Limits, ModelId, ModelLimits, Next, Offer, QueueLimit, Replica,
     Restored, Strategies, TaskId, WhenFull,
     model_queue::{Ages, ModelQueue},
     order_tree::Forest,
@@ -120,6 +120,15 @@ impl Scheduler {
         if changes_victims {
             self.list_evictable();
         }
+    }
+
+    /// Lets other bounds than [`Limits::model_capacity`] and [`Limits::batch_share_percent`] hold for one model
+    /// from the next step on, until [`Self::set_limits`].
+    pub fn set_model_limits(&mut self, model: ModelId, limits: Option<ModelLimits>) {
+        match limits {
+            Some(limits) => self.limits.models.insert(model, limits),
+            None => self.limits.models.remove(&model),
+        };
     }
 
     /// How replicas are chosen, from the next step on.

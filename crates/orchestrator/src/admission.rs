@@ -199,7 +199,7 @@ async fn admit(
     let model = shared.models.resolve(&model_ref)?;
     let pools = pools_for(shared, &model_ref, &model)?;
     let pools = wished(pools, &request.placement)?;
-    shared.note_strategy(&model);
+    shared.note_model(&model);
     let needs = needs(&request);
     let pools = check_features(pools, &request, &needs)?;
     let prompt_ids = render(shared, &model, &request).await?;

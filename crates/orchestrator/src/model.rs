@@ -39,6 +39,8 @@ pub struct ModelFacts {
     pub max_tokens_default: u32,
     /// Work that must be done before the model can run.
     pub preparation: PreparationView,
+    /// How many of its tasks may wait, where that is not as for all models.
+    pub queue_capacity: Option<u64>,
     /// How its replicas are chosen, where that is not as for all models.
     pub strategy: Option<Strategy>,
 }

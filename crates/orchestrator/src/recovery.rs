@@ -164,7 +164,7 @@ async fn take_over(shared: &Arc<Shared>, row: TaskRow, found: Found, shown_until
     }
     let alone = poison.is_suspect();
     if let Ok(facts) = shared.models.resolve(&live.spec.model_id) {
-        shared.note_strategy(&facts);
+        shared.note_model(&facts);
     }
     let wait_ms = if alone { alone_after_ms(deaths) } else { 0 };
     let restored = Restored {

@@ -15,7 +15,8 @@ use api_types::{ErrorCode, TaskState};
 use futures_util::FutureExt as _;
 use narration::{Fact, human};
 use orchestrator_core::{
-    Action, EndedBy, Event, Lease, ModelId, Next, QueueLimit, Restored, Scheduler, TaskId,
+    Action, EndedBy, Event, Lease, ModelId, ModelLimits, Next, QueueLimit, Restored, Scheduler,
+    TaskId,
 };
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -243,10 +244,14 @@ impl Shared {
         self.scheduler.lock().expect("no holder panics")
     }
 
-    /// Lets replicas of a model be chosen as its facts say, from the next dispatch on.
-    pub(crate) fn note_strategy(&self, facts: &ModelFacts) {
+    /// Lets what a model's facts say of its queue and its replicas hold from now on.
+    pub(crate) fn note_model(&self, facts: &ModelFacts) {
         let model = ModelId(Arc::clone(&facts.id));
+        let batch_share_percent = self.options().queue.batch_share_percent;
+        let limits =
+            facts.queue_capacity.map(|capacity| ModelLimits { capacity, batch_share_percent });
         let mut scheduler = self.scheduler();
+        scheduler.set_model_limits(model.clone(), limits);
         let models = &mut scheduler.strategies_mut().models;
         match facts.strategy {
             Some(strategy) => models.insert(model, strategy),

@@ -68,6 +68,29 @@ async fn connections_beyond_the_limit_are_closed_at_once() {
     assert_eq!(server.get("/v2/hello").await.status, 200);
 }
 
+/// Verifies: ORCH-285
+#[tokio::test]
+async fn limits_and_origins_change_while_connections_are_open() {
+    let mut options = local();
+    options.limits.connections_max = 1;
+    let (mut limits, control) = (options.limits.clone(), options.control.clone());
+    let server = RunningServer::start(options).await;
+    let mut held = server.connect().await;
+    let page = "GET /v2/hello HTTP/1.1\nHost: localhost\nOrigin: http://other.example:1";
+    send(&mut held, page, "").await;
+    Answer::read(&mut held).await.assert_error(403, "HOST_NOT_ALLOWED");
+    assert!(is_closed(server.connect().await).await);
+    limits.connections_max = 2;
+    limits.headers_max = 2;
+    control.set(limits, vec!["http://other.example:1".to_owned()]);
+    // The open connection goes on, under the new rules.
+    send(&mut held, page, "").await;
+    assert_eq!(Answer::read(&mut held).await.status, 200);
+    send(&mut held, &format!("{page}\nX: y"), "").await;
+    Answer::read(&mut held).await.assert_error(431, "HEADERS_TOO_LARGE");
+    assert_eq!(server.get("/v2/hello").await.status, 200);
+}
+
 #[tokio::test]
 async fn stalled_connections_hinder_nobody_and_are_closed() {
     let mut options = local();

@@ -31,7 +31,7 @@ pub(crate) struct Models;
 impl ModelDirectory for Models {
     fn resolve(&self, model_ref: &str) -> Result<ModelFacts, ModelRefusal> {
         let id = match model_ref {
-            "tiny" | TINY => TINY,
+            "tiny" | "narrow" | TINY => TINY,
             "remote" | REMOTE => REMOTE,
             "unserved" => "sha256:unserved",
             "retired" => return Err(ModelRefusal::Retired("retired".to_owned())),
@@ -50,6 +50,7 @@ impl ModelDirectory for Models {
             ctx_max: (id != REMOTE).then_some(CONTEXT),
             max_tokens_default: 1024,
             preparation: PreparationView::default(),
+            queue_capacity: (model_ref == "narrow").then_some(1),
             strategy: None,
         })
     }

@@ -38,6 +38,20 @@ async fn a_full_queue_refuses_until_a_cancel_makes_room() {
     assert_eq!(house.engine(0).seen().len(), 3, "a cancelled task reached the engine");
 }
 
+/// Verifies: ORCH-041, ORCH-284
+#[tokio::test]
+async fn a_model_s_own_capacity_holds_as_long_as_its_facts_say_so() {
+    let house = narrow(8).await;
+    let of_narrow = || TaskRequest { model_ref: Some("narrow".to_owned()), ..prompt("narrow") };
+    let running = house.submit(of_narrow()).await;
+    house.shown(running, 1).await;
+    house.submit(of_narrow()).await;
+    let refusal = house.try_submit(submission(of_narrow())).await.unwrap_err();
+    assert!(matches!(refusal, Refusal::QueueFull { .. }), "{refusal}");
+    let third = house.submit(prompt("as all models")).await;
+    assert_eq!(house.position(third).await, Some(1));
+}
+
 /// Verifies: ORCH-041
 #[tokio::test]
 async fn batch_holds_its_share_and_interactive_tasks_go_first() {
