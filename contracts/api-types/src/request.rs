@@ -37,6 +37,19 @@ const NOT_SERVED: [&str; 9] = [
     "images",
 ];
 
+/// Fields of `sampling`, which other APIs have beside the prompt.
+const OF_SAMPLING: [&str; 9] = [
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "repeat_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "stop",
+];
+
 /// The body of `POST /v2/tasks` (ORCH-022).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -385,6 +398,12 @@ impl TaskRequest {
     #[must_use]
     pub fn is_unserved_field(name: &str) -> bool {
         NOT_SERVED.contains(&name)
+    }
+
+    /// Whether `name` is a field of `sampling`.
+    #[must_use]
+    pub fn is_sampling_field(name: &str) -> bool {
+        OF_SAMPLING.contains(&name)
     }
 
     /// Checks every range and contradiction that needs nothing but the request.

@@ -66,10 +66,11 @@ pub fn problem_of_body(problem: BodyProblem) -> Problem {
             Problem::new(ErrorCode::MalformedJson, message).with_details(details)
         }
         BodyProblem::Schema { field, message: about } => {
-            let is_unserved =
-                about.starts_with("unknown field") && TaskRequest::is_unserved_field(&field);
-            let message = if is_unserved {
+            let is_unknown = about.starts_with("unknown field");
+            let message = if is_unknown && TaskRequest::is_unserved_field(&field) {
                 format!("`{field}` is not served by this build")
+            } else if is_unknown && TaskRequest::is_sampling_field(&field) {
+                format!("`{field}` is not known here; in a task it stands in `sampling`")
             } else {
                 message
             };

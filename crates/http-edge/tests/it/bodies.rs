@@ -48,6 +48,23 @@ async fn fields_that_are_not_served_yet_are_named_as_such() {
     assert_eq!(answer.json()["message"], "`guard` is not served by this build");
 }
 
+#[tokio::test]
+async fn a_sampling_field_beside_the_prompt_is_told_where_it_stands() {
+    let server = RunningServer::start(local()).await;
+    let names =
+        "temperature top_p top_k min_p repeat_penalty presence_penalty frequency_penalty seed stop";
+    for name in names.split(' ') {
+        let body = |value: serde_json::Value| serde_json::json!({ "prompt": "x", name: value });
+        let answer = server.post("/v2/task", &body(1.into()).to_string()).await;
+        answer.assert_error(422, "INVALID_PARAMS");
+        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.ends_with("in a task it stands in `sampling`"), "{message}");
+        let value = if name == "stop" { serde_json::json!(["x"]) } else { 1.into() };
+        let inside = serde_json::json!({ "prompt": "x", "sampling": { name: value } });
+        assert_eq!(server.post("/v2/task", &inside.to_string()).await.status, 200, "{name}");
+    }
+}
+
 /// Verifies: ORCH-008
 #[tokio::test]
 async fn bodies_of_another_media_type_are_415() {
