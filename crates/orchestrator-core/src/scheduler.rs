@@ -14,8 +14,8 @@ use std::{
 use placement::{ReplicaKey, Request};
 
 use crate::{
-    Action, Class, EndedBy, Event, Lease, Limits, ModelId, ModelLimits, Next, Offer, QueueLimit, Replica,
-    Restored, Strategies, TaskId, WhenFull,
+    Action, Class, EndedBy, Event, Lease, Limits, ModelId, ModelLimits, Next, Offer, QueueLimit,
+    Replica, Restored, Strategies, TaskId, WhenFull,
     model_queue::{Ages, ModelQueue},
     order_tree::Forest,
     rate::Rate,
