@@ -30,6 +30,7 @@ use crate::{
 };
 
 /// How long what was sent may stay unacknowledged before the peer counts as gone (ORCH-071).
+#[cfg(target_os = "linux")]
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Silence after which a peer is asked whether it is still there; the answer has as long again.
