@@ -6,7 +6,7 @@ use crate::{
     Identity,
     order_tree::{Forest, Tree},
     queued_work::QueuedWork,
-    slab::Key,
+    slab::{Key, Slab},
     task::Task,
     wanting::{Head, Wanting, is_same},
 };
@@ -23,9 +23,10 @@ pub(crate) struct Lane {
     /// Re-queued tasks that may not start yet.
     delayed: Tree,
     /// Identities with reserved or queued tasks.
-    identities: BTreeMap<Identity, Backlog>,
+    identities: BTreeMap<Identity, Key<Backlog>>,
+    backlogs: Slab<Backlog>,
     /// Identities with queued tasks, in the order of their turns.
-    ring: BTreeMap<u64, Identity>,
+    ring: BTreeMap<u64, Key<Backlog>>,
     /// The tasks in rotation by what they ask for.
     wanting: Wanting,
     next_turn: u64,
@@ -43,7 +44,8 @@ struct Group {
 
 /// What one identity has waiting, re-queued tasks aside.
 #[derive(Debug, Clone)]
-struct Backlog {
+pub(crate) struct Backlog {
+    identity: Identity,
     turn: u64,
     tasks: Tree,
     reserved: u64,
@@ -62,34 +64,49 @@ impl Lane {
         &mut self.work
     }
 
-    /// Gives `identity` its turn, if it has none, for a task that will be queued or withdrawn.
-    pub(crate) fn reserve(&mut self, identity: &Identity) {
-        self.backlog_mut(identity).reserved += 1;
+    /// What `identity` has waiting. Gives it a turn if it has none, for a task that is queued or reserved
+    /// with the next call.
+    pub(crate) fn backlog_of(&mut self, identity: &Identity) -> Key<Backlog> {
+        if let Some(backlog) = self.identities.get(identity) {
+            return *backlog;
+        }
+        let turn = self.next_turn;
+        self.next_turn += 1;
+        let identity = identity.clone();
+        let tasks = Tree::default();
+        let new = Backlog { identity: identity.clone(), turn, tasks, reserved: 0 };
+        let backlog = self.backlogs.insert(new);
+        self.identities.insert(identity, backlog);
+        backlog
+    }
+
+    /// Keeps the backlog, and with it the turn, for a task that will be queued or withdrawn.
+    pub(crate) fn reserve(&mut self, backlog: Key<Backlog>) {
+        self.backlogs[backlog].reserved += 1;
     }
 
     /// The reserved task is withdrawn, or is being queued.
-    pub(crate) fn unreserve(&mut self, identity: &Identity) {
-        let backlog = self.identities.get_mut(identity).expect("it has a reserved task");
-        backlog.reserved -= 1;
-        self.forget_if_idle(identity);
+    pub(crate) fn unreserve(&mut self, backlog: Key<Backlog>) {
+        self.backlogs[backlog].reserved -= 1;
+        self.forget_if_idle(backlog);
     }
 
     pub(crate) fn push_fresh(
         &mut self,
         forest: &mut Forest,
-        identity: &Identity,
+        key: Key<Backlog>,
         task: Key<Task>,
         (sequence, since_ms): (u64, u64),
         request: &Arc<Request>,
     ) {
-        let backlog = self.backlog_mut(identity);
+        let backlog = &mut self.backlogs[key];
         let is_first = backlog.tasks.is_empty();
         forest.insert(&mut backlog.tasks, task, sequence, since_ms);
         let turn = backlog.turn;
         if is_first {
-            self.ring.insert(turn, identity.clone());
+            self.ring.insert(turn, key);
         }
-        self.wanting.add(request, (identity, turn), (sequence, task));
+        self.wanting.add(request, (key, turn), (sequence, task));
         self.queued += 1;
     }
 
@@ -97,17 +114,17 @@ impl Lane {
     pub(crate) fn remove_fresh(
         &mut self,
         forest: &mut Forest,
-        identity: &Identity,
+        key: Key<Backlog>,
         task: Key<Task>,
         sequence: u64,
         request: &Arc<Request>,
     ) {
-        let backlog = self.identities.get_mut(identity).expect("it has a queued task");
-        self.wanting.remove(request, (identity, backlog.turn), (sequence, task));
+        let backlog = &mut self.backlogs[key];
+        self.wanting.remove(request, (key, backlog.turn), (sequence, task));
         forest.remove(&mut backlog.tasks, task);
         if backlog.tasks.is_empty() {
             self.ring.remove(&backlog.turn);
-            self.forget_if_idle(identity);
+            self.forget_if_idle(key);
         }
         self.queued -= 1;
     }
@@ -116,18 +133,18 @@ impl Lane {
     pub(crate) fn start_fresh(
         &mut self,
         forest: &mut Forest,
-        identity: &Identity,
+        key: Key<Backlog>,
         task: Key<Task>,
         sequence: u64,
         request: &Arc<Request>,
     ) {
-        self.remove_fresh(forest, identity, task, sequence, request);
+        self.remove_fresh(forest, key, task, sequence, request);
         let turn = self.next_turn;
-        if let Some(backlog) = self.identities.get_mut(identity) {
+        if let Some(backlog) = self.backlogs.get_mut(key) {
             self.next_turn += 1;
             let from = std::mem::replace(&mut backlog.turn, turn);
-            if let Some(name) = self.ring.remove(&from) {
-                self.ring.insert(turn, name);
+            if let Some(key) = self.ring.remove(&from) {
+                self.ring.insert(turn, key);
             }
             self.wanting.turn(from, turn);
         }
@@ -189,13 +206,13 @@ impl Lane {
     /// A queued task in rotation asks for something else.
     pub(crate) fn change_fresh(
         &mut self,
-        identity: &Identity,
+        backlog: Key<Backlog>,
         (sequence, task): (u64, Key<Task>),
         (from, to): (&Arc<Request>, &Arc<Request>),
     ) {
-        let turn = self.identities[identity].turn;
-        self.wanting.remove(from, (identity, turn), (sequence, task));
-        self.wanting.add(to, (identity, turn), (sequence, task));
+        let turn = self.backlogs[backlog].turn;
+        self.wanting.remove(from, (backlog, turn), (sequence, task));
+        self.wanting.add(to, (backlog, turn), (sequence, task));
     }
 
     fn find_again(&self, request: &Arc<Request>) -> Option<usize> {
@@ -215,8 +232,8 @@ impl Lane {
 
     /// The next task in rotation.
     pub(crate) fn fresh_head(&self, forest: &Forest) -> Option<Key<Task>> {
-        let (_turn, identity) = self.ring.first_key_value()?;
-        forest.first(self.identities.get(identity)?.tasks)
+        let (_turn, backlog) = self.ring.first_key_value()?;
+        forest.first(self.backlogs[*backlog].tasks)
     }
 
     /// The next task in rotation of those that ask for the same, for each thing that is asked for.
@@ -237,22 +254,32 @@ impl Lane {
         ready + forest.len(self.delayed)
     }
 
-    /// Tasks of this lane before `identity`'s task `sequence`, which is in rotation, reserved or yet to come.
-    pub(crate) fn fresh_rank(&self, forest: &Forest, identity: &Identity, sequence: u64) -> u64 {
-        let newcomer = Backlog { turn: self.next_turn, tasks: Tree::default(), reserved: 0 };
-        let own = self.identities.get(identity).unwrap_or(&newcomer);
+    /// Tasks of this lane before the backlog's task `sequence`, which is in rotation or reserved.
+    pub(crate) fn fresh_rank(&self, forest: &Forest, own: Key<Backlog>, sequence: u64) -> u64 {
+        let Backlog { turn, tasks, .. } = self.backlogs[own];
+        self.rank_in_turns(forest, turn, forest.rank(tasks, sequence))
+    }
+
+    /// Tasks of this lane before the next one of `identity`.
+    pub(crate) fn newcomer_rank(&self, forest: &Forest, identity: &Identity) -> u64 {
+        match self.identities.get(identity) {
+            Some(own) => {
+                let Backlog { turn, tasks, .. } = self.backlogs[*own];
+                self.rank_in_turns(forest, turn, forest.len(tasks))
+            }
+            None => self.rank_in_turns(forest, self.next_turn, 0),
+        }
+    }
+
+    /// Tasks of this lane before the one that has `round` tasks of its own identity before it, whose turn is
+    /// `own`.
+    fn rank_in_turns(&self, forest: &Forest, own: u64, round: u64) -> u64 {
         // Its turn comes once per round; whoever is ahead of it in the ring has had one turn more.
-        let round = forest.rank(own.tasks, sequence);
-        let others: u64 = self
-            .ring
-            .iter()
-            .filter(|(turn, _)| **turn != own.turn)
-            .map(|(turn, other)| {
-                let turns = round + u64::from(*turn < own.turn);
-                forest.len(self.identities[other].tasks).min(turns)
-            })
-            .sum();
-        self.again_len(forest) + round + others
+        let before = |(turn, other): (&u64, &Key<Backlog>)| {
+            forest.len(self.backlogs[*other].tasks).min(round + u64::from(*turn < own))
+        };
+        let others = self.ring.iter().filter(|(turn, _)| **turn != own).map(before);
+        self.again_len(forest) + round + others.sum::<u64>()
     }
 
     /// Whose the first `tasks` tasks of this lane are: re-queued ones, then by identity in the order of turns.
@@ -260,8 +287,8 @@ impl Lane {
         let again = self.again_len(forest).min(tasks);
         let mut left = tasks - again;
         let queues = || {
-            let of = |identity: &Identity| forest.len(self.identities[identity].tasks);
-            self.ring.values().map(move |identity| (identity, of(identity)))
+            let backlogs = self.ring.values().map(|backlog| &self.backlogs[*backlog]);
+            backlogs.map(|backlog| (&backlog.identity, forest.len(backlog.tasks)))
         };
         // Whole rounds of turns: each identity has as many starts in them, or all that it has queued.
         let in_rounds = |rounds: u64| queues().map(|(_, queued)| queued.min(rounds)).sum::<u64>();
@@ -285,22 +312,22 @@ impl Lane {
     /// How many tasks of this lane start, in its order, until none of those that may start waits since
     /// `until_ms` or longer.
     pub(crate) fn starts_until_younger(&self, forest: &Forest, until_ms: u64) -> u64 {
-        let last_in_turn = self.ring.iter().filter_map(|(turn, identity)| {
-            let tasks = self.identities[identity].tasks;
-            let sequence = forest.last_since(tasks, until_ms)?;
-            Some((forest.rank(tasks, sequence), *turn, identity, sequence))
+        let last_in_turn = self.ring.iter().filter_map(|(turn, backlog)| {
+            let last = forest.last_since(self.backlogs[*backlog].tasks, until_ms)?;
+            Some((last.rank, *turn))
         });
-        if let Some((_round, _turn, identity, sequence)) = last_in_turn.max() {
-            return self.fresh_rank(forest, identity, sequence) + 1;
+        if let Some((round, turn)) = last_in_turn.max() {
+            return self.rank_in_turns(forest, turn, round) + 1;
         }
         let again = self.again.iter();
-        let last = again.filter_map(|group| forest.last_since(group.tasks, until_ms)).max();
+        let last = again.filter_map(|group| forest.last_since(group.tasks, until_ms));
+        let last = last.map(|last| last.sequence).max();
         last.map_or(0, |sequence| self.again_rank(forest, sequence) + 1)
     }
 
     /// All queued tasks, in no promised order.
     pub(crate) fn tasks(&self, forest: &Forest) -> Vec<Key<Task>> {
-        let fresh = self.identities.values().map(|backlog| backlog.tasks);
+        let fresh = self.backlogs.iter().map(|(_, backlog)| backlog.tasks);
         let again = self.again.iter().map(|group| group.tasks);
         let trees = fresh.chain(again).chain([self.delayed]);
         trees.flat_map(|tree| forest.tasks(tree)).collect()
@@ -308,38 +335,31 @@ impl Lane {
 
     /// Whether the tasks in rotation are exactly those that are listed by what they ask for.
     pub(crate) fn is_wanting_sound(&self, forest: &Forest) -> bool {
-        let mut fresh: Vec<_> = {
-            let backlogs = self.identities.values();
-            backlogs.flat_map(|backlog| forest.tasks(backlog.tasks)).collect()
-        };
+        let backlogs = self.backlogs.iter();
+        let mut fresh: Vec<_> =
+            backlogs.flat_map(|(_, backlog)| forest.tasks(backlog.tasks)).collect();
         let mut wanting: Vec<_> = self.wanting.tasks().collect();
         fresh.sort();
         wanting.sort();
         fresh == wanting
     }
 
-    /// Whether the ring holds exactly the identities with queued tasks, at their turns.
+    /// Whether the ring holds exactly the identities with queued tasks, at their turns, and each backlog is
+    /// that of its identity.
     pub(crate) fn is_ring_sound(&self) -> bool {
-        let mut waiting = self.identities.iter().filter(|(_, backlog)| !backlog.tasks.is_empty());
-        let ringed = self.ring.len();
-        waiting.clone().count() == ringed
-            && waiting.all(|(identity, backlog)| self.ring.get(&backlog.turn) == Some(identity))
+        let waiting = self.backlogs.iter().filter(|(_, backlog)| !backlog.tasks.is_empty());
+        let of_identity = |backlog: &Backlog| self.identities.get(&backlog.identity).copied();
+        waiting.clone().count() == self.ring.len()
+            && { waiting }.all(|(key, backlog)| self.ring.get(&backlog.turn) == Some(&key))
+            && self.identities.len() == self.backlogs.len()
+            && self.backlogs.iter().all(|(key, backlog)| of_identity(backlog) == Some(key))
     }
 
-    fn backlog_mut(&mut self, identity: &Identity) -> &mut Backlog {
-        if !self.identities.contains_key(identity) {
-            let turn = self.next_turn;
-            self.next_turn += 1;
-            let backlog = Backlog { turn, tasks: Tree::default(), reserved: 0 };
-            self.identities.insert(identity.clone(), backlog);
-        }
-        self.identities.get_mut(identity).expect("it was just inserted where it was missing")
-    }
-
-    fn forget_if_idle(&mut self, identity: &Identity) {
-        let is_idle = |backlog: &Backlog| backlog.reserved == 0 && backlog.tasks.is_empty();
-        if self.identities.get(identity).is_some_and(is_idle) {
-            self.identities.remove(identity);
+    fn forget_if_idle(&mut self, key: Key<Backlog>) {
+        let backlog = &self.backlogs[key];
+        if backlog.reserved == 0 && backlog.tasks.is_empty() {
+            let backlog = self.backlogs.remove(key);
+            self.identities.remove(&backlog.identity);
         }
     }
 }

@@ -12,6 +12,7 @@ mod calibration;
 mod event;
 mod forecast;
 mod id;
+mod id_hash;
 mod lane;
 mod limits;
 mod model_queue;
@@ -26,6 +27,7 @@ mod slot_queue;
 mod strategies;
 mod task;
 mod task_state;
+mod timers;
 mod wait_watch;
 mod wanting;
 

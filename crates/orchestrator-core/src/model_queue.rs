@@ -1,10 +1,14 @@
-use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    sync::Arc,
+};
 
 use placement::{Cursor, Request};
 
 use crate::{
     Class, Limits, ModelId,
-    calibration::Calibration,
+    calibration::{Calibration, Foretold},
     lane::Lane,
     order_tree::Forest,
     rate::Rate,
@@ -29,6 +33,8 @@ pub(crate) struct ModelQueue {
     pub(crate) evictable: Evictable,
     /// How forecasts of starts turned out.
     pub(crate) calibration: Calibration,
+    /// When some of the tasks were to start, to be held against what comes.
+    pub(crate) foretold: BTreeMap<Key<Task>, Foretold>,
     /// How long interactive tasks wait.
     pub(crate) waits: WaitWatch,
     /// Tasks that leave the queue.
@@ -86,6 +92,7 @@ impl ModelQueue {
             evicting: 0,
             evictable: Evictable::default(),
             calibration: Calibration::default(),
+            foretold: BTreeMap::new(),
             waits: WaitWatch::default(),
             drain: Rate::default(),
             batch_drain: Rate::default(),
@@ -168,7 +175,10 @@ impl ModelQueue {
             Place::Reserved { .. }
             | Place::Fresh
             | Place::Evicting { .. }
-            | Place::Running { .. } => lane.fresh_rank(forest, &task.identity, task.sequence),
+            | Place::Running { .. } => {
+                let backlog = task.backlog.expect("it is in rotation, or was to be");
+                lane.fresh_rank(forest, backlog, task.sequence)
+            }
         }
     }
 
@@ -191,7 +201,9 @@ impl ModelQueue {
 
     /// The task leaves its queue.
     pub(crate) fn forget_waiting(&mut self, task: &Task) {
-        self.batch_waiting.remove(&(task.waiting_since_ms, task.sequence));
+        if task.is_aging() {
+            self.batch_waiting.remove(&(task.waiting_since_ms, task.sequence));
+        }
     }
 
     /// Dispatches to interactive for one to batch, as things are now.

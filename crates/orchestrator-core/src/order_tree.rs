@@ -14,6 +14,14 @@ pub(crate) struct Tree {
     root: u32,
 }
 
+/// What was found of a tree's last task of a kind.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Last {
+    pub(crate) sequence: u64,
+    /// How many tasks of the tree have a smaller one.
+    pub(crate) rank: u64,
+}
+
 /// No node.
 const NIL: u32 = u32::MAX;
 
@@ -95,16 +103,17 @@ impl Forest {
         before
     }
 
-    /// The last task of `tree` among those that wait since `until_ms` or longer: its sequence.
-    pub(crate) fn last_since(&self, tree: Tree, until_ms: u64) -> Option<u64> {
+    /// The last task of `tree` among those that wait since `until_ms` or longer.
+    pub(crate) fn last_since(&self, tree: Tree, until_ms: u64) -> Option<Last> {
         let has_one = |index: u32| index != NIL && self.node(index).oldest_ms <= until_ms;
-        let mut at = tree.root;
+        let (mut at, mut before) = (tree.root, 0);
         while has_one(at) {
             let node = self.node(at);
+            let rank = before + u64::from(self.size(node.left));
             if has_one(node.right) {
-                at = node.right;
+                (at, before) = (node.right, rank + 1);
             } else if node.since_ms <= until_ms {
-                return Some(node.sequence);
+                return Some(Last { sequence: node.sequence, rank });
             } else {
                 at = node.left;
             }

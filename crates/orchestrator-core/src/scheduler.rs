@@ -6,8 +6,7 @@ mod query;
 mod shedding;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    hash::{BuildHasherDefault, DefaultHasher},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -16,13 +15,16 @@ use placement::{ReplicaKey, Request};
 use crate::{
     Action, Class, EndedBy, Event, Lease, Limits, ModelId, ModelLimits, Next, Offer, QueueLimit,
     Replica, Restored, Strategies, TaskId, WhenFull,
+    id_hash::IdHash,
+    lane::Backlog,
     model_queue::{Ages, ModelQueue},
     order_tree::Forest,
     rate::Rate,
     replica_table::{ReplicaSlots, ReplicaTable},
     service_times::ServiceTimes,
     slab::{Key, Slab},
-    task::{Place, Task},
+    task::{PackedWork, Place, Task},
+    timers::Timers,
     wait_watch::WaitWatch,
     wanting::is_same,
 };
@@ -48,13 +50,13 @@ pub struct Scheduler {
     strategies: Strategies,
     forest: Forest,
     tasks: Slab<Task>,
-    /// Never iterated; the hasher is unkeyed, as task ids are made by the server.
-    by_id: HashMap<TaskId, Key<Task>, BuildHasherDefault<DefaultHasher>>,
+    /// Never iterated.
+    by_id: HashMap<TaskId, Key<Task>, IdHash>,
     models: Slab<ModelQueue>,
     model_by_id: BTreeMap<ModelId, Key<ModelQueue>>,
     table: ReplicaTable,
-    /// At most one timer a task: the next instant at which something happens to it.
-    timers: BTreeSet<(u64, u64, Key<Task>)>,
+    /// Of each task the next instant at which something happens to it.
+    timers: Timers,
     queued: u64,
     reserved: u64,
     /// Of queued and reserved tasks.
@@ -90,7 +92,7 @@ impl Scheduler {
             models: Slab::new(),
             model_by_id: BTreeMap::new(),
             table: ReplicaTable::new(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             queued: 0,
             reserved: 0,
             prompt_bytes: 0,
@@ -197,11 +199,13 @@ impl Scheduler {
                 return;
             }
         };
-        let task = self.remember(offer, model);
+        let lane = self.models[model].lane_mut(offer.class);
+        let backlog = lane.backlog_of(&offer.identity);
+        lane.reserve(backlog);
+        let task = self.remember(offer, model, Some(backlog));
         let victims = self.set_aside(task, victims);
-        let Task { class, ref identity, prompt_bytes, id, .. } = self.tasks[task];
+        let Task { class, prompt_bytes, id, .. } = self.tasks[task];
         let queue = &mut self.models[model];
-        queue.lane_mut(class).reserve(identity);
         *queue.reserved_mut(class) += 1;
         self.reserved += 1;
         self.prompt_bytes += prompt_bytes;
@@ -243,9 +247,9 @@ impl Scheduler {
     }
 
     fn unreserve(&mut self, task: Key<Task>) {
-        let Task { model, class, ref identity, prompt_bytes, .. } = self.tasks[task];
+        let Task { model, class, backlog, prompt_bytes, .. } = self.tasks[task];
         let queue = &mut self.models[model];
-        queue.lane_mut(class).unreserve(identity);
+        queue.lane_mut(class).unreserve(backlog.expect("what is offered has a turn"));
         *queue.reserved_mut(class) -= 1;
         self.reserved -= 1;
         self.prompt_bytes -= prompt_bytes;
@@ -259,8 +263,13 @@ impl Scheduler {
         }
         let model = self.model(&offer.model);
         let ran_before = requeued || offer.request.alone || not_before_ms > self.now_ms;
-        let task = self.remember(offer, model);
-        let place = if ran_before { self.place_again(not_before_ms) } else { Place::Fresh };
+        let (place, backlog) = if ran_before {
+            (self.place_again(not_before_ms), None)
+        } else {
+            let lane = self.models[model].lane_mut(offer.class);
+            (Place::Fresh, Some(lane.backlog_of(&offer.identity)))
+        };
+        let task = self.remember(offer, model, backlog);
         self.enqueue(task, place);
     }
 
@@ -323,9 +332,8 @@ impl Scheduler {
 
     /// Lets a queued task ask for something else of its replica.
     fn ask(&mut self, task: Key<Task>, request: Arc<Request>) {
-        let Task {
-            model, class, ref identity, sequence, waiting_since_ms, ctx_tokens, place, ..
-        } = self.tasks[task];
+        let Task { model, class, backlog, sequence, waiting_since_ms, ctx_tokens, place, .. } =
+            self.tasks[task];
         let queue = &mut self.models[model];
         let request = queue.rounded(request, ctx_tokens);
         let lane = queue.lane_mut(class);
@@ -335,7 +343,10 @@ impl Scheduler {
             return;
         }
         match place {
-            Place::Fresh => lane.change_fresh(identity, (sequence, task), (former, &request)),
+            Place::Fresh => {
+                let backlog = backlog.expect("it is in rotation");
+                lane.change_fresh(backlog, (sequence, task), (former, &request));
+            }
             Place::Again => {
                 let at = (sequence, waiting_since_ms);
                 lane.remove_again(&mut self.forest, former, task);
@@ -408,12 +419,12 @@ impl Scheduler {
 
     /// Does what is due by now.
     fn expire(&mut self, actions: &mut Vec<Action>) {
-        while let Some(&(at_ms, _, task)) = self.timers.first() {
+        while let Some((at_ms, task)) = self.timers.first() {
             if at_ms > self.now_ms {
                 break;
             }
             let Task { deadline_ms, queue_until_ms, place, .. } = self.tasks[task];
-            if deadline_ms == Some(at_ms) {
+            if deadline_ms == at_ms {
                 self.end(task, EndedBy::Deadline, actions);
             } else if place.is_queued() && queue_until_ms == at_ms {
                 self.end(task, EndedBy::QueueTimeout, actions);
@@ -466,7 +477,7 @@ impl Scheduler {
         self.tasks[task].place = place;
         self.round(task);
         let entry = &self.tasks[task];
-        let Task { model, class, ref identity, sequence, prompt_bytes, ref request, .. } = *entry;
+        let Task { model, class, backlog, sequence, prompt_bytes, ref request, .. } = *entry;
         let at = (sequence, entry.waiting_since_ms);
         let queue = &mut self.models[model];
         if queue.queued() == 0 {
@@ -474,11 +485,12 @@ impl Scheduler {
             self.next_turn += 1;
         }
         queue.note_waiting(entry);
-        queue.lane_mut(class).work_mut().add(&entry.work);
+        queue.lane_mut(class).work_mut().add(&entry.work.work());
         match place {
             Place::Fresh => {
                 let lane = queue.lane_mut(class);
-                lane.push_fresh(&mut self.forest, identity, task, at, request);
+                let backlog = backlog.expect("what is queued in rotation has a turn");
+                lane.push_fresh(&mut self.forest, backlog, task, at, request);
                 if self.limits.when_full == WhenFull::DropLru && entry.is_evictable {
                     queue.evictable.of_mut(class).insert((sequence, task));
                 }
@@ -513,22 +525,22 @@ impl Scheduler {
     /// Takes a task out of its queue; the caller says at once where it stands instead.
     fn dequeue(&mut self, task: Key<Task>, starts: bool) {
         let entry = &self.tasks[task];
-        let Task { model, class, ref identity, sequence, prompt_bytes, ref request, place, .. } =
-            *entry;
+        let Task { model, class, backlog, sequence, prompt_bytes, ref request, place, .. } = *entry;
         let queue = &mut self.models[model];
         queue.forget_waiting(entry);
-        queue.lane_mut(class).work_mut().remove(&entry.work);
+        queue.lane_mut(class).work_mut().remove(&entry.work.work());
         if self.limits.when_full == WhenFull::DropLru && place == Place::Fresh {
             queue.evictable.of_mut(class).remove(&(entry.sequence, task));
         }
         match place {
-            Place::Fresh if starts => {
-                let lane = queue.lane_mut(class);
-                lane.start_fresh(&mut self.forest, identity, task, sequence, request);
-            }
             Place::Fresh => {
+                let backlog = backlog.expect("it is in rotation");
                 let lane = queue.lane_mut(class);
-                lane.remove_fresh(&mut self.forest, identity, task, sequence, request);
+                if starts {
+                    lane.start_fresh(&mut self.forest, backlog, task, sequence, request);
+                } else {
+                    lane.remove_fresh(&mut self.forest, backlog, task, sequence, request);
+                }
             }
             Place::Again => {
                 queue.lane_mut(class).remove_again(&mut self.forest, request, task);
@@ -546,8 +558,8 @@ impl Scheduler {
 
     /// Sets the task's timer to the next instant that matters where it stands now.
     fn set_timer(&mut self, task: Key<Task>) {
-        let entry = &mut self.tasks[task];
-        let deadline_ms = entry.deadline_ms.unwrap_or(u64::MAX);
+        let entry = &self.tasks[task];
+        let deadline_ms = entry.deadline_ms;
         let at_ms = match entry.place {
             // An end needs a durable task, and one that may have ended has none.
             Place::Reserved { .. } | Place::Evicting { .. } => u64::MAX,
@@ -558,37 +570,32 @@ impl Scheduler {
             }
         };
         let timer_ms = (at_ms != u64::MAX).then_some(at_ms);
-        let before_ms = std::mem::replace(&mut entry.timer_ms, timer_ms);
-        if before_ms == timer_ms {
-            return;
-        }
-        if let Some(before_ms) = before_ms {
-            self.timers.remove(&(before_ms, entry.sequence, task));
-        }
-        if let Some(timer_ms) = timer_ms {
-            self.timers.insert((timer_ms, entry.sequence, task));
-        }
+        self.timers.set(task, entry.sequence, timer_ms);
     }
 
-    fn remember(&mut self, offer: Offer, model: Key<ModelQueue>) -> Key<Task> {
+    fn remember(
+        &mut self,
+        offer: Offer,
+        model: Key<ModelQueue>,
+        backlog: Option<Key<Backlog>>,
+    ) -> Key<Task> {
         let id = offer.task;
         let task = self.tasks.insert(Task {
             id,
             model,
             class: offer.class,
-            identity: offer.identity,
+            backlog,
             sequence: offer.sequence,
             prompt_bytes: offer.prompt_bytes,
-            work: offer.work,
+            work: PackedWork::new(&offer.work),
             is_evictable: offer.is_evictable,
             waiting_since_ms: offer.waiting_since_ms,
-            deadline_ms: offer.deadline_ms,
+            deadline_ms: offer.deadline_ms.unwrap_or(u64::MAX),
             queue_until_ms: offer.queue_until_ms,
             ctx_tokens: offer.request.ctx_tokens,
             request: offer.request,
             place: Place::Reserved { canceled: false },
-            timer_ms: None,
-            foretold: None,
+            is_foretold: false,
         });
         self.by_id.insert(id, task);
         task
@@ -598,9 +605,7 @@ impl Scheduler {
     fn forget(&mut self, task: Key<Task>) {
         let entry = self.tasks.remove(task);
         self.by_id.remove(&entry.id);
-        if let Some(timer_ms) = entry.timer_ms {
-            self.timers.remove(&(timer_ms, entry.sequence, task));
-        }
+        self.timers.set(task, entry.sequence, None);
         self.touched.push(entry.model);
     }
 

@@ -42,15 +42,25 @@ impl<T> Slab<T> {
         self.entries.get(key.index as usize)?.as_ref()
     }
 
+    pub(crate) fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
+        self.entries.get_mut(key.index as usize)?.as_mut()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }
 
     /// In order of keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<T>, &T)> + Clone {
         (0..)
             .zip(&self.entries)
             .filter_map(|(index, entry)| entry.as_ref().map(|value| (Key::new(index), value)))
+    }
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
 
 use placement::Request;
 
-use crate::{Identity, slab::Key, task::Task};
+use crate::{lane::Backlog, slab::Key, task::Task};
 
 /// The tasks of a rotation by what they ask of a replica: those of a group can use the same slots, so that
 /// only the first of each has to be looked at.
@@ -18,9 +18,9 @@ pub(crate) struct Wanting {
 struct Group {
     request: Arc<Request>,
     /// Identities with tasks of this group, in the order of their turns.
-    ring: BTreeMap<u64, Identity>,
+    ring: BTreeMap<u64, Key<Backlog>>,
     /// By sequence.
-    tasks: BTreeMap<Identity, BTreeSet<(u64, Key<Task>)>>,
+    tasks: BTreeMap<Key<Backlog>, BTreeSet<(u64, Key<Task>)>>,
 }
 
 /// The first task of a group.
@@ -44,7 +44,7 @@ impl Wanting {
     pub(crate) fn add(
         &mut self,
         request: &Arc<Request>,
-        (identity, turn): (&Identity, u64),
+        (backlog, turn): (Key<Backlog>, u64),
         (sequence, task): (u64, Key<Task>),
     ) {
         let index = self.find(request).unwrap_or_else(|| {
@@ -53,13 +53,13 @@ impl Wanting {
             self.groups.len() - 1
         });
         let group = &mut self.groups[index];
-        match group.tasks.get_mut(identity) {
+        match group.tasks.get_mut(&backlog) {
             Some(tasks) => {
                 tasks.insert((sequence, task));
             }
             None => {
-                group.ring.insert(turn, identity.clone());
-                group.tasks.insert(identity.clone(), BTreeSet::from([(sequence, task)]));
+                group.ring.insert(turn, backlog);
+                group.tasks.insert(backlog, BTreeSet::from([(sequence, task)]));
             }
         }
     }
@@ -67,15 +67,15 @@ impl Wanting {
     pub(crate) fn remove(
         &mut self,
         request: &Arc<Request>,
-        (identity, turn): (&Identity, u64),
+        (backlog, turn): (Key<Backlog>, u64),
         (sequence, task): (u64, Key<Task>),
     ) {
         let index = self.find(request).expect("a queued task is in the group of its request");
         let group = &mut self.groups[index];
-        let tasks = group.tasks.get_mut(identity).expect("the group has a task of the identity");
+        let tasks = group.tasks.get_mut(&backlog).expect("the group has a task of the identity");
         tasks.remove(&(sequence, task));
         if tasks.is_empty() {
-            group.tasks.remove(identity);
+            group.tasks.remove(&backlog);
             group.ring.remove(&turn);
             if group.tasks.is_empty() {
                 self.groups.swap_remove(index);
@@ -86,8 +86,8 @@ impl Wanting {
     /// The identity's turn is another one now.
     pub(crate) fn turn(&mut self, from: u64, to: u64) {
         for group in &mut self.groups {
-            if let Some(identity) = group.ring.remove(&from) {
-                group.ring.insert(to, identity);
+            if let Some(backlog) = group.ring.remove(&from) {
+                group.ring.insert(to, backlog);
             }
         }
     }
@@ -95,10 +95,10 @@ impl Wanting {
     /// The first task of each group, in no promised order.
     pub(crate) fn heads(&self) -> impl Iterator<Item = Head<'_>> {
         self.groups.iter().map(|group| {
-            let (turn, identity) =
+            let (turn, backlog) =
                 group.ring.first_key_value().expect("a group without tasks is dropped");
             let (sequence, task) =
-                *group.tasks[identity].first().expect("an identity without tasks is dropped");
+                *group.tasks[backlog].first().expect("an identity without tasks is dropped");
             Head { order: (*turn, sequence), task, request: &group.request }
         })
     }

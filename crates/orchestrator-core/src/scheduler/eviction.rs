@@ -118,9 +118,10 @@ impl Scheduler {
         victims: Vec<Key<Task>>,
     ) -> Vec<TaskId> {
         for &victim in &victims {
-            let Task { model, class, ref identity, .. } = self.tasks[victim];
+            let Task { model, class, backlog, .. } = self.tasks[victim];
             let queue = &mut self.models[model];
-            queue.lane_mut(class).reserve(identity); // so that its identity keeps its turn
+            let backlog = backlog.expect("it is in rotation");
+            queue.lane_mut(class).reserve(backlog); // so that its identity keeps its turn
             queue.evicting += 1;
             self.dequeue(victim, false);
             self.tasks[victim].place = Place::Evicting { canceled: false };
@@ -154,9 +155,9 @@ impl Scheduler {
     }
 
     fn no_longer_evicting(&mut self, victim: Key<Task>) {
-        let Task { model, class, ref identity, .. } = self.tasks[victim];
+        let Task { model, class, backlog, .. } = self.tasks[victim];
         let queue = &mut self.models[model];
-        queue.lane_mut(class).unreserve(identity);
+        queue.lane_mut(class).unreserve(backlog.expect("it was in rotation"));
         queue.evicting -= 1;
     }
 

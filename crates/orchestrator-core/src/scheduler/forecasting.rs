@@ -28,7 +28,7 @@ impl Scheduler {
     #[must_use]
     pub fn forecast(&self, task: TaskId, now_ms: u64) -> Option<Forecast> {
         let task = &self.tasks[*self.by_id.get(&task)?];
-        self.calibrated(task.model, &task.work, &self.expected(task, now_ms)?)
+        self.calibrated(task.model, &task.work.work(), &self.expected(task, now_ms)?)
     }
 
     /// When `offer` should start and end if it were taken at `now_ms`; otherwise as [`Self::forecast`].
@@ -39,7 +39,7 @@ impl Scheduler {
         let standing = Standing {
             model,
             class: offer.class,
-            rank: lane.fresh_rank(&self.forest, &offer.identity, offer.sequence),
+            rank: lane.newcomer_rank(&self.forest, &offer.identity),
         };
         self.calibrated(model, &offer.work, &self.expect(&standing, now_ms)?)
     }
@@ -85,21 +85,26 @@ impl Scheduler {
         let queued = queue.queued();
         if queue.calibration.is_due(queued) {
             let expected = self.expected(&self.tasks[task], self.now_ms);
-            let queue = &self.models[model];
-            self.tasks[task].foretold =
-                expected.map(|expected| queue.calibration.foretell(expected.wait, self.now_ms));
+            let queue = &mut self.models[model];
+            if let Some(expected) = expected {
+                let foretold = queue.calibration.foretell(expected.wait, self.now_ms);
+                queue.foretold.insert(task, foretold);
+                self.tasks[task].is_foretold = true;
+            }
         }
     }
 
     /// The task starts, or leaves the queue in another way: what was foretold of it has come, or has not.
     pub(super) fn judge_forecast(&mut self, task: Key<Task>, starts: bool) {
-        let Task { model, ref mut foretold, .. } = self.tasks[task];
-        let Some(foretold) = foretold.take() else {
+        let Task { model, ref mut is_foretold, .. } = self.tasks[task];
+        if !std::mem::take(is_foretold) {
             return;
-        };
+        }
+        let queue = &mut self.models[model];
+        let foretold = queue.foretold.remove(&task).expect("it is kept as long as it is marked");
         // One that goes before its time says nothing about when it would have started.
         if starts || foretold.is_past(self.now_ms) {
-            self.models[model].calibration.learn(&foretold, self.now_ms);
+            queue.calibration.learn(&foretold, self.now_ms);
         }
     }
 
@@ -181,7 +186,7 @@ impl Scheduler {
                 let task = &self.tasks[task];
                 let own = self.speed(&self.models[task.model]);
                 let elapsed_ms = float(now_ms.saturating_sub(held.since_ms));
-                own.unwrap_or(speed).remaining_ms(&task.work, elapsed_ms)
+                own.unwrap_or(speed).remaining_ms(&task.work.work(), elapsed_ms)
             });
             busy.entry(held.replica).or_default().push(remaining_ms.max(1.0));
         }

@@ -47,12 +47,10 @@ impl Scheduler {
             if !matches!(task.place, Place::Running { .. } | Place::Evicting { .. }) {
                 bytes += task.prompt_bytes;
             }
-            let has_timer = |at_ms| self.timers.contains(&(at_ms, task.sequence, key));
-            let is_set = task.timer_ms.is_none_or(has_timer);
-            ensure(is_set, 1, || format!("the timer of {} is not set", task.id))?;
         }
-        let timers = self.tasks.iter().filter(|(_, task)| task.timer_ms.is_some()).count();
+        let timers = self.tasks.iter().filter(|(key, _)| self.timers.of(*key).is_some()).count();
         equal(self.timers.len(), timers, 1, "timers")?;
+        ensure(self.timers.is_sound(), 1, || "the timers are not in order".to_owned())?;
         equal(self.by_id.len(), self.tasks.len(), 1, "tasks by id")?;
         equal(self.queued, queued, 1, "queued tasks")?;
         equal(self.reserved, reserved, 1, "reserved tasks")?;
@@ -109,6 +107,12 @@ impl Scheduler {
             ensure(is_listed, 9, || format!("the tasks of {what} are not listed by their needs"))?;
             ensure(lane.is_ring_sound(), 9, || format!("the rotation of {what} is broken"))?;
         }
+        let is_kept = |key: &Key<Task>| self.tasks.get(*key).is_some_and(|task| task.is_foretold);
+        ensure(queue.foretold.keys().all(is_kept), 1, || {
+            "a forecast outlived its task".to_owned()
+        })?;
+        let foretold = count(&|task| task.is_foretold);
+        equal(queue.foretold.len() as u64, foretold, 1, "tasks with a forecast")?;
         let waiting = &queue.batch_waiting;
         let is_listed = |task: &Task| waiting.contains(&(task.waiting_since_ms, task.sequence));
         let listed = count(&|task| task.is_aging() && is_listed(task));

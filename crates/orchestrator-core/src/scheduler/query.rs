@@ -29,7 +29,7 @@ impl Scheduler {
     /// The earliest instant at which a step is due even if nothing else happens.
     #[must_use]
     pub fn next_wake_ms(&self) -> Option<u64> {
-        self.timers.first().map(|(at_ms, ..)| *at_ms)
+        self.timers.first().map(|(at_ms, _)| at_ms)
     }
 
     /// How many queued tasks would start before `task` if all started now, nothing else arrived and every
