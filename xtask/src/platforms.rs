@@ -11,8 +11,8 @@ use crate::process;
 const TARGETS: [&str; 2] = ["x86_64-pc-windows-msvc", "aarch64-apple-darwin"];
 
 /// Crates that need a Unix file system, and say so when they are built elsewhere: modes that keep files
-/// private, and folders that can be synced.
-const UNIX_ONLY: [&str; 2] = ["event-log", "store-sqlite"];
+/// private, owners of files, and folders that can be synced.
+const UNIX_ONLY: [&str; 3] = ["event-log", "handoff", "store-sqlite"];
 
 /// A compiler and the sources of its standard library, in Debian's packages. Used where the own toolchain has
 /// no standard library for a target.

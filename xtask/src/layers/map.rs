@@ -41,6 +41,7 @@ impl LayerMap {
             "critics",
             "critic-executor",
             "fetch",
+            "handoff",
             "http-edge",
             "metrics",
             "model-provisioner",

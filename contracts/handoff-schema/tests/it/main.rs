@@ -1,0 +1,6 @@
+//! Tests of what a handoff file is.
+
+#[cfg(test)]
+mod files;
+#[cfg(all(test, feature = "schema"))]
+mod schema;
