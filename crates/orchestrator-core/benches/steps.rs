@@ -134,8 +134,18 @@ fn position_where_batch_has_aged(bencher: Bencher<'_, '_>, identities: u64) {
 
 /// One prediction, with a hundred thousand tasks queued of 16 identities, and this many slots at work.
 #[divan::bench(args = [1, 16, 1_000])]
-fn forecast(bencher: Bencher<'_, '_>, slots: u32) {
-    let mut load = Load::new(100_000, 16);
+fn forecast_of_slots(bencher: Bencher<'_, '_>, slots: u32) {
+    forecast(bencher, 16, slots);
+}
+
+/// One prediction, with a hundred thousand tasks queued of this many identities, and 16 slots at work.
+#[divan::bench(args = [1, 16, 1_000])]
+fn forecast_of_identities(bencher: Bencher<'_, '_>, identities: u64) {
+    forecast(bencher, identities, 16);
+}
+
+fn forecast(bencher: Bencher<'_, '_>, identities: u64, slots: u32) {
+    let mut load = Load::new(100_000, identities);
     for number in 0..64 {
         let sample = ServiceSample {
             prompt_tokens: 100 + number,

@@ -1,6 +1,6 @@
 use placement::{Explanation, ReplicaKey};
 
-use crate::{Lease, TaskId};
+use crate::{Forecast, Lease, TaskId};
 
 /// What the scheduler wants done, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub enum Action {
         task: TaskId,
         /// Tasks that would start before it if nothing else arrived.
         position: u64,
+        /// When it should start and end, as [`Scheduler::forecast`](crate::Scheduler::forecast) tells.
+        forecast: Option<Forecast>,
         /// Tasks that give up their places for it: the commit that makes it durable ends them, as evicted.
         /// `Withdrawn` puts them back. Until then they neither start nor end.
         victims: Vec<TaskId>,

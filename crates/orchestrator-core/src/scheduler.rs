@@ -209,8 +209,8 @@ impl Scheduler {
         *queue.reserved_mut(class) += 1;
         self.reserved += 1;
         self.prompt_bytes += prompt_bytes;
-        let position = self.position_of(task);
-        actions.push(Action::Reserved { task: id, position, victims });
+        let (position, forecast) = self.foretell(task);
+        actions.push(Action::Reserved { task: id, position, forecast, victims });
     }
 
     fn commit(&mut self, id: TaskId, actions: &mut Vec<Action>) {
@@ -222,8 +222,6 @@ impl Scheduler {
         self.unreserve(task);
         if canceled {
             self.end(task, EndedBy::Cancel, actions);
-        } else {
-            self.foretell(task);
         }
     }
 
@@ -606,6 +604,9 @@ impl Scheduler {
         let entry = self.tasks.remove(task);
         self.by_id.remove(&entry.id);
         self.timers.set(task, entry.sequence, None);
+        if entry.is_foretold {
+            self.models[entry.model].foretold.remove(&task);
+        }
         self.touched.push(entry.model);
     }
 

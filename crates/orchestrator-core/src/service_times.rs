@@ -46,6 +46,8 @@ pub(crate) struct Speed {
     decode: Line,
     /// Ascending.
     answers: Vec<f64>,
+    /// The sum of the answers from each on; one more than there are, the last one 0.
+    answers_from: Vec<f64>,
     /// Standard deviation of the whole time of an attempt, in milliseconds.
     pub(crate) deviation_ms: f64,
 }
@@ -86,10 +88,15 @@ impl Speed {
         let totals = samples().map(|one| float(one.prefill_ms) + float(one.decode_ms));
         let mut answers: Vec<f64> = samples().map(|one| float(one.answer_tokens)).collect();
         answers.sort_by(f64::total_cmp);
+        let mut answers_from = vec![0.0; answers.len() + 1];
+        for (at, answer) in answers.iter().enumerate().rev() {
+            answers_from[at] = answers_from[at + 1] + answer;
+        }
         Self {
             prefill: Line::through(prefill),
             decode: Line::through(decode),
             answers,
+            answers_from,
             deviation_ms: deviation(totals),
         }
     }
@@ -117,26 +124,43 @@ impl Speed {
 
     /// Mean tokens of answers none of which is longer than `answer_max`.
     pub(crate) fn mean_answer(&self, answer_max: Option<f64>) -> f64 {
-        let answer_max = answer_max.unwrap_or(f64::INFINITY);
-        let sum: f64 = self.answers.iter().map(|answer| answer.min(answer_max)).sum();
-        sum / float(self.answers.len() as u64)
+        self.mean_answer_from(0, answer_max.unwrap_or(f64::INFINITY))
+    }
+
+    /// Mean tokens of the answers from the one at `from` on, which is there, none of which is longer than
+    /// `answer_max`.
+    fn mean_answer_from(&self, from: usize, answer_max: f64) -> f64 {
+        let shorter = self.answers.partition_point(|answer| *answer < answer_max).max(from);
+        let cut = self.answers.len() - shorter;
+        let mut sum = self.answers_from[from] - self.answers_from[shorter];
+        if cut > 0 {
+            sum += answer_max * float(cut as u64);
+        }
+        sum / float((self.answers.len() - from) as u64)
     }
 
     /// How long a task that began `elapsed_ms` ago will go on: as long as those of its kind that were not
-    /// shorter. One that is overdue by far may go on as long again.
+    /// shorter. One that is overdue by far may go on as long again. Takes O(log samples).
     pub(crate) fn remaining_ms(&self, work: &Work, elapsed_ms: f64) -> f64 {
         let prefill_ms = self.prefill_ms(work.prompt_tokens.map(float));
         let answer_max = work.answer_tokens_max.map_or(f64::INFINITY, float);
         let whole_ms = |answer: f64| prefill_ms + self.decode_ms(answer.min(answer_max));
-        let expected = work.expected_tokens.map(|tokens| vec![float(tokens)]);
-        let answers = expected.as_ref().unwrap_or(&self.answers);
-        let longer = || answers.iter().map(|one| whole_ms(*one)).filter(|ms| *ms > elapsed_ms);
-        let count = longer().count();
-        if count > 0 {
-            return longer().sum::<f64>() / float(count as u64) - elapsed_ms;
-        }
-        let longest_ms = answers.last().map_or(0.0, |longest| whole_ms(*longest));
-        if elapsed_ms <= longest_ms * OVERDUE {
+        let longest = match work.expected_tokens.map(float) {
+            Some(expected) if whole_ms(expected) > elapsed_ms => {
+                return whole_ms(expected) - elapsed_ms;
+            }
+            Some(expected) => expected,
+            None => {
+                // Longer answers take longer.
+                let passed = self.answers.partition_point(|answer| whole_ms(*answer) <= elapsed_ms);
+                if passed < self.answers.len() {
+                    let mean = self.mean_answer_from(passed, answer_max);
+                    return prefill_ms + self.decode_ms(mean) - elapsed_ms;
+                }
+                self.answers[passed - 1]
+            }
+        };
+        if elapsed_ms <= whole_ms(longest) * OVERDUE {
             return 0.0;
         }
         prefill_ms + self.decode_ms(self.mean_answer(Some(answer_max)))

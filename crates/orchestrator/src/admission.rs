@@ -289,12 +289,11 @@ async fn commit_admission(
     let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options().ring_bytes);
     let log = Arc::new(log);
     let offer = LiveTask::new(row.clone(), Arc::clone(&log), 0).offer(&*shared.clock);
-    let Reservation { position, victims } = match shared.step(Event::Offered(offer)) {
+    let Reservation { position, forecast, victims } = match shared.step(Event::Offered(offer)) {
         Some(Ok(reservation)) => reservation,
         Some(Err(no_place)) => return Err(queue_full(shared, &no_place)),
         None => return Err(Refusal::ShuttingDown),
     };
-    let forecast = shared.scheduler().forecast(row.id, shared.clock.boot_ms());
     let spec = Arc::make_mut(&mut row.spec);
     spec.admitted_position = position;
     spec.predicted_start_ms = forecast.map(|forecast| forecast.start_ms);

@@ -15,8 +15,8 @@ use api_types::{ErrorCode, TaskState};
 use futures_util::FutureExt as _;
 use narration::{Fact, human};
 use orchestrator_core::{
-    Action, EndedBy, Event, Lease, ModelId, ModelLimits, Next, QueueLimit, Restored, Scheduler,
-    TaskId,
+    Action, EndedBy, Event, Forecast, Lease, ModelId, ModelLimits, Next, QueueLimit, Restored,
+    Scheduler, TaskId,
 };
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -88,6 +88,8 @@ pub(crate) struct Shared {
 /// A place in the queue until the task is durable.
 pub(crate) struct Reservation {
     pub(crate) position: u64,
+    /// When the task should start and end, where that is known.
+    pub(crate) forecast: Option<Forecast>,
     /// Tasks that the commit ends, as they made room.
     pub(crate) victims: Vec<TaskId>,
 }
@@ -211,8 +213,8 @@ impl Shared {
         let starts = u32::try_from(starts.count()).unwrap_or(u32::MAX);
         for action in actions {
             match action {
-                Action::Reserved { position, victims, .. } => {
-                    answer = Some(Ok(Reservation { position, victims }));
+                Action::Reserved { position, forecast, victims, .. } => {
+                    answer = Some(Ok(Reservation { position, forecast, victims }));
                 }
                 Action::Rejected { limit, retry_after_ms, .. } => {
                     answer = Some(Err(NoPlace { limit, retry_after_ms }));

@@ -620,7 +620,7 @@ fn told(event: &Event) -> String {
 
 fn wants(actions: &[Action]) -> String {
     let one = |action: &Action| match action {
-        Action::Reserved { task, position, victims } => {
+        Action::Reserved { task, position, victims, .. } => {
             let victims: Vec<u32> = victims.iter().map(|it| task_number(*it)).collect();
             format!("reserved {} at {position}, evicting {victims:?}", task_number(*task))
         }

@@ -35,12 +35,10 @@ impl Scheduler {
     #[must_use]
     pub fn foresee(&self, offer: &Offer, now_ms: u64) -> Option<Forecast> {
         let model = *self.model_by_id.get(&offer.model)?;
-        let lane = self.models[model].lane(offer.class);
-        let standing = Standing {
-            model,
-            class: offer.class,
-            rank: lane.newcomer_rank(&self.forest, &offer.identity),
-        };
+        let (queue, class) = (&self.models[model], offer.class);
+        let rank = queue.lane(class).newcomer_rank(&self.forest, &offer.identity);
+        let position = queue.merged(&self.forest, class, rank, &self.ages());
+        let standing = Standing { model, class, rank, position };
         self.calibrated(model, &offer.work, &self.expect(&standing, now_ms)?)
     }
 
@@ -78,20 +76,26 @@ impl Scheduler {
         self.service.get(&model.id)?.speed()
     }
 
-    /// The task was queued: remembers, of some, when it is to start.
-    pub(super) fn foretell(&mut self, task: Key<Task>) {
-        let model = self.tasks[task].model;
+    /// A place was reserved for the task: its position, and when it is to start, which is remembered of some
+    /// to be held against what comes.
+    pub(super) fn foretell(&mut self, task: Key<Task>) -> (u64, Option<Forecast>) {
+        let entry = &self.tasks[task];
+        let model = entry.model;
+        let standing = self.standing(entry);
+        let expected = self.expect(&standing, self.now_ms);
+        let told = expected
+            .as_ref()
+            .and_then(|expected| self.calibrated(model, &self.tasks[task].work.work(), expected));
         let queue = &mut self.models[model];
-        let queued = queue.queued();
-        if queue.calibration.is_due(queued) {
-            let expected = self.expected(&self.tasks[task], self.now_ms);
-            let queue = &mut self.models[model];
-            if let Some(expected) = expected {
-                let foretold = queue.calibration.foretell(expected.wait, self.now_ms);
-                queue.foretold.insert(task, foretold);
-                self.tasks[task].is_foretold = true;
-            }
+        let queued = queue.queued() + 1;
+        if queue.calibration.is_due(queued)
+            && let Some(expected) = expected
+        {
+            let foretold = queue.calibration.foretell(expected.wait, self.now_ms);
+            queue.foretold.insert(task, foretold);
+            self.tasks[task].is_foretold = true;
         }
+        (standing.position, told)
     }
 
     /// The task starts, or leaves the queue in another way: what was foretold of it has come, or has not.
@@ -112,8 +116,15 @@ impl Scheduler {
         if matches!(task.place, Place::Evicting { .. } | Place::Running { .. }) {
             return None;
         }
-        let rank = self.models[task.model].rank(&self.forest, task);
-        self.expect(&Standing { model: task.model, class: task.class, rank }, now_ms)
+        self.expect(&self.standing(task), now_ms)
+    }
+
+    fn standing(&self, task: &Task) -> Standing {
+        let Task { model, class, .. } = *task;
+        let queue = &self.models[model];
+        let rank = queue.rank(&self.forest, task);
+        let position = queue.merged(&self.forest, class, rank, &self.ages());
+        Standing { model, class, rank, position }
     }
 
     fn calibrated(
@@ -144,12 +155,11 @@ impl Scheduler {
 
     /// When a task would start by what is queued, who comes, and how long attempts took.
     fn expect(&self, standing: &Standing, now_ms: u64) -> Option<Expected> {
-        let Standing { model, class, rank } = *standing;
+        let Standing { model, class, rank, position: of_model } = *standing;
         let now_ms = now_ms.max(self.now_ms);
         let queue = &self.models[model];
         let speed = self.speed(queue)?;
         let slots = self.slot_queue(model, speed, now_ms);
-        let of_model = queue.merged(&self.forest, class, rank, &self.ages());
         let own_ms = queue.lane(class).work().mean_ms(speed);
         let other_ms = queue.lane(class.other()).work().mean_ms(speed);
         let mut sum_ms = float(rank) * own_ms + float(of_model - rank) * other_ms;
@@ -224,6 +234,8 @@ struct Standing {
     class: Class,
     /// Tasks of its class before it.
     rank: u64,
+    /// Tasks of its model before it.
+    position: u64,
 }
 
 /// When a task should start, before experience sets it right.

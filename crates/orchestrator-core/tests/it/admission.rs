@@ -9,7 +9,7 @@ use crate::house::{House, batch, by, id, model, of, offer, restored};
 fn check(house: &mut House, offer: Offer, expected: Result<u64, QueueLimit>) {
     let task = offer.task;
     let answer = match expected {
-        Ok(position) => Action::Reserved { task, position, victims: Vec::new() },
+        Ok(position) => Action::Reserved { task, position, forecast: None, victims: Vec::new() },
         Err(limit) => Action::Rejected { task, limit, retry_after_ms: None },
     };
     assert_eq!(house.step(Event::Offered(offer)), [answer]);
@@ -180,6 +180,7 @@ fn what_has_expired_holds_no_place_against_a_newcomer() {
     house.admit(Offer { deadline_ms: Some(10), ..offer(1) });
     house.now_ms = 10;
     let expired = Action::Ended { task: id(1), by: EndedBy::Deadline, lease: None };
-    let reserved = Action::Reserved { task: id(2), position: 0, victims: Vec::new() };
+    let reserved =
+        Action::Reserved { task: id(2), position: 0, forecast: None, victims: Vec::new() };
     assert_eq!(house.step(Event::Offered(offer(2))), [expired, reserved]);
 }

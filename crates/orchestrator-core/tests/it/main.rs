@@ -15,6 +15,8 @@ mod house;
 #[cfg(test)]
 mod naive;
 #[cfg(test)]
+mod naive_forecast;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod placing;

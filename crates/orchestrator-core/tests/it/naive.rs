@@ -262,7 +262,7 @@ impl Naive {
         self.update_turns();
         let position = self.place(&model, task);
         self.find(task).unwrap().stage = Stage::Reserved { canceled: false };
-        self.actions.push(Action::Reserved { task, position, victims });
+        self.actions.push(Action::Reserved { task, position, forecast: None, victims });
     }
 
     /// The bound that `offer` breaks with `gone` out of the way.
