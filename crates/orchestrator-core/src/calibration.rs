@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::{Class, service_times::float};
+use crate::{Class, Waits, service_times::float};
 
 /// Outcomes that are remembered of forecasts of one kind.
 const WINDOW: usize = 64;
@@ -138,6 +138,38 @@ impl Calibration {
 
     pub(crate) fn foretell(&self, wait: Wait, now_ms: u64) -> Foretold {
         Foretold { at_ms: now_ms, wait, interval: self.apply(&wait) }
+    }
+
+    /// Everything that was learned.
+    pub(crate) fn waits(&self) -> Vec<Waits> {
+        let of_kind = |(kind, factors): (&Kind, &VecDeque<f64>)| {
+            let tails = self.tails.get(kind).copied().unwrap_or_default();
+            Waits {
+                class: kind.class,
+                depth: kind.depth,
+                factors: factors.iter().copied().collect(),
+                tails: [tails.before, tails.behind],
+            }
+        };
+        self.outcomes.iter().map(of_kind).collect()
+    }
+
+    /// Takes over what was learned before, in place of what it knows of this kind. What cannot have been
+    /// learned is left out.
+    pub(crate) fn recall(&mut self, waits: &Waits) {
+        let Waits { class, depth, ref factors, tails } = *waits;
+        let kind = Kind { class, depth };
+        let is_factor = |factor: &&f64| factor.is_finite() && **factor >= 0.0;
+        let last = factors.iter().filter(is_factor).rev().take(WINDOW);
+        let mut outcomes: VecDeque<f64> = last.copied().collect();
+        outcomes.make_contiguous().reverse();
+        let [before, behind] = tails;
+        let is_share = |tail: f64| (TAIL_BOUNDS.0..=TAIL_BOUNDS.1).contains(&tail);
+        if depth > u64::BITS || outcomes.is_empty() || !is_share(before) || !is_share(behind) {
+            return;
+        }
+        self.outcomes.insert(kind, outcomes);
+        self.tails.insert(kind, Tails { before, behind });
     }
 
     /// What was foretold has come, or was given up later than that.

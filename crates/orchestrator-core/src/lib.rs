@@ -10,6 +10,7 @@
 mod action;
 mod calibration;
 mod event;
+mod experience;
 mod forecast;
 mod id;
 mod id_hash;
@@ -33,6 +34,7 @@ mod wanting;
 
 pub use action::{Action, EndedBy, QueueLimit};
 pub use event::{Event, Next, Offer, Replica, Restored};
+pub use experience::{Experience, Waits};
 pub use forecast::{Ahead, Forecast};
 pub use id::{Class, Identity, Lease, ModelId, TaskId};
 pub use limits::{Limits, ModelLimits, WaitObjective, WhenFull};

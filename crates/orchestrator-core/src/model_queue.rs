@@ -8,7 +8,7 @@ use placement::{Cursor, Request};
 
 use crate::{
     Class, Limits, ModelId,
-    calibration::{Calibration, Foretold},
+    calibration::Foretold,
     lane::Lane,
     order_tree::Forest,
     rate::Rate,
@@ -31,8 +31,6 @@ pub(crate) struct ModelQueue {
     pub(crate) evicting: u64,
     /// Queued tasks that may make room, by sequence; kept only where something is evicted at all.
     pub(crate) evictable: Evictable,
-    /// How forecasts of starts turned out.
-    pub(crate) calibration: Calibration,
     /// When some of the tasks were to start, to be held against what comes.
     pub(crate) foretold: BTreeMap<Key<Task>, Foretold>,
     /// How long interactive tasks wait.
@@ -91,7 +89,6 @@ impl ModelQueue {
             running: 0,
             evicting: 0,
             evictable: Evictable::default(),
-            calibration: Calibration::default(),
             foretold: BTreeMap::new(),
             waits: WaitWatch::default(),
             drain: Rate::default(),

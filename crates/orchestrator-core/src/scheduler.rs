@@ -15,13 +15,13 @@ use placement::{ReplicaKey, Request};
 use crate::{
     Action, Class, EndedBy, Event, Lease, Limits, ModelId, ModelLimits, Next, Offer, QueueLimit,
     Replica, Restored, Strategies, TaskId, WhenFull,
+    experience::Learned,
     id_hash::IdHash,
     lane::Backlog,
     model_queue::{Ages, ModelQueue},
     order_tree::Forest,
     rate::Rate,
     replica_table::{ReplicaSlots, ReplicaTable},
-    service_times::ServiceTimes,
     slab::{Key, Slab},
     task::{PackedWork, Place, Task},
     timers::Timers,
@@ -67,8 +67,10 @@ pub struct Scheduler {
     evictions: BTreeMap<Key<Task>, Vec<Key<Task>>>,
     /// Tasks of all models that leave the queue.
     drain: Rate,
-    /// What attempts of each model took.
-    service: BTreeMap<ModelId, ServiceTimes>,
+    /// What was learned of models that ran; it stays while nothing of them is queued or served.
+    learned: BTreeMap<ModelId, Learned>,
+    /// Attempts and waits that something was learned of.
+    lessons: u64,
     next_turn: u64,
     now_ms: u64,
     unknown_releases: u64,
@@ -99,7 +101,8 @@ impl Scheduler {
             alone_ready: 0,
             evictions: BTreeMap::new(),
             drain: Rate::default(),
-            service: BTreeMap::new(),
+            learned: BTreeMap::new(),
+            lessons: 0,
             next_turn: 0,
             now_ms: 0,
             unknown_releases: 0,

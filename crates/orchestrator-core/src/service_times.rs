@@ -32,7 +32,7 @@ pub struct Work {
 }
 
 /// What the last attempts of a model took.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct ServiceTimes {
     samples: VecDeque<ServiceSample>,
     speed: Option<Speed>,
@@ -61,8 +61,9 @@ struct Line {
 }
 
 impl ServiceTimes {
-    pub(crate) fn new() -> Self {
-        Self { samples: VecDeque::new(), speed: None, measured_at_ms: 0 }
+    /// Oldest first.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = &ServiceSample> {
+        self.samples.iter()
     }
 
     pub(crate) fn add(&mut self, sample: ServiceSample, now_ms: u64) {

@@ -167,7 +167,9 @@ pub(crate) async fn finish(shared: &Arc<Shared>, live: &Arc<LiveTask>, ending: E
     shared.sync_events().await;
     let usage = usage(shared, live, &ending).await;
     let drawn_up = DrawnUp::new(shared, live, Ending { usage, ..ending });
-    shared.commit_until_room(vec![drawn_up.record()]).await;
+    let mut records = vec![drawn_up.record()];
+    records.extend(shared.experience_now_and_then());
+    shared.commit_until_room(records).await;
     drawn_up.show(shared, live);
 }
 

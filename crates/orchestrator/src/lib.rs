@@ -18,6 +18,7 @@ mod draining;
 mod ending;
 mod erasure;
 mod event_store;
+mod experience;
 mod generation;
 mod journal;
 mod live_task;

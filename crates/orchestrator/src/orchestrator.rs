@@ -64,6 +64,7 @@ impl Orchestrator {
     pub async fn start(parts: Parts) -> Result<Self, RecoveryError> {
         let last_sequence = parts.journal.last_sequence().await?;
         let shared = Arc::new(Shared::new(parts, last_sequence));
+        shared.recall_experience().await?;
         recovery::recover(&shared).await?;
         shared.spawn(Arc::clone(&shared).keep_time());
         shared.spawn(Arc::clone(&shared).watch_room());
@@ -397,8 +398,9 @@ impl Orchestrator {
                 live.log.close();
             }
             self.shared.sync_events().await;
-            let clean = Record::Note { name: NOTE_CLEAN, value: "true".to_owned() };
-            self.shared.commit_until_room(vec![clean]).await;
+            let mut records = vec![Record::Note { name: NOTE_CLEAN, value: "true".to_owned() }];
+            records.extend(self.shared.experience_note());
+            self.shared.commit_until_room(records).await;
         };
         tokio::select! {
             () = drained => {}

@@ -27,6 +27,7 @@ use crate::{
     Outcome, Record, SpanSink,
     admission::Admissions,
     ending::{Counted, Ending, finish, task_error},
+    experience::KeptExperience,
     live_task::{LiveTask, StopReason},
     model::{ModelDirectory, ModelFacts, PromptMeter},
     pool_table::PoolTable,
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     failure: OnceLock<String>,
     store_is_full: AtomicBool,
     scheduler: Mutex<Scheduler>,
+    pub(crate) kept_experience: Mutex<KeptExperience>,
     /// Tasks that have not ended; as many as the scheduler's limits let in.
     live: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
     /// Tasks found at start that wait for their client to come back.
@@ -124,6 +126,7 @@ impl Shared {
         scheduler.strategies_mut().default = parts.options.strategy;
         Self {
             scheduler: Mutex::new(scheduler),
+            kept_experience: Mutex::default(),
             rates: Rates::new(parts.options.rate_limits, Arc::clone(&parts.clock)),
             options: RwLock::new(Arc::new(parts.options)),
             clock: parts.clock,

@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Scheduler;
 use crate::{
-    Ahead, Class, Forecast, ModelId, Offer, ServiceSample, TaskId, Work,
+    Ahead, Class, Experience, Forecast, ModelId, Offer, ServiceSample, TaskId, Work,
     calibration::{Kind, Wait},
+    experience::Learned,
     model_queue::ModelQueue,
     replica_table::ReplicaSlots,
-    service_times::{ServiceTimes, Speed, float},
+    service_times::{Speed, float},
     slab::Key,
     slot_queue::SlotQueue,
     task::{Place, Task},
@@ -61,19 +62,51 @@ impl Scheduler {
         Some(of(Class::Interactive).chain(of(Class::Batch)).collect())
     }
 
-    pub(super) fn measure(&mut self, model: &ModelId, sample: ServiceSample) {
-        if !self.service.contains_key(model) && self.service.len() >= MODELS_MEASURED_MAX {
-            let stale = self.service.iter().min_by_key(|(_, times)| times.measured_at_ms);
-            if let Some(stale) = stale.map(|(model, _)| model.clone()) {
-                self.service.remove(&stale);
+    /// What was learned so far, of models that were measured longest ago first.
+    #[must_use]
+    pub fn experience(&self) -> Vec<Experience> {
+        let mut models: Vec<_> = self.learned.iter().collect();
+        models.sort_by_key(|(_, learned)| learned.times.measured_at_ms);
+        let one = |(model, learned): (&ModelId, &Learned)| Experience {
+            model: model.clone(),
+            samples: learned.times.samples().copied().collect(),
+            waits: learned.calibration.waits(),
+        };
+        models.into_iter().map(one).collect()
+    }
+
+    /// Attempts and waits that something was learned of: while this stays, so does [`Self::experience`].
+    #[must_use]
+    pub fn lessons(&self) -> u64 {
+        self.lessons
+    }
+
+    /// Takes over what an earlier process learned, in the order of [`Self::experience`].
+    pub fn recall(&mut self, experience: &[Experience]) {
+        for Experience { model, samples, waits } in experience {
+            for sample in samples {
+                self.measure(model, *sample);
+            }
+            if let Some(learned) = self.learned.get_mut(model) {
+                waits.iter().for_each(|waits| learned.calibration.recall(waits));
             }
         }
-        let times = self.service.entry(model.clone()).or_insert_with(ServiceTimes::new);
-        times.add(sample, self.now_ms);
+    }
+
+    pub(super) fn measure(&mut self, model: &ModelId, sample: ServiceSample) {
+        if !self.learned.contains_key(model) && self.learned.len() >= MODELS_MEASURED_MAX {
+            let at_ms = |(_, learned): &(&ModelId, &Learned)| learned.times.measured_at_ms;
+            let stale = self.learned.iter().min_by_key(at_ms);
+            if let Some(stale) = stale.map(|(model, _)| model.clone()) {
+                self.learned.remove(&stale);
+            }
+        }
+        self.lessons += 1;
+        self.learned.entry(model.clone()).or_default().times.add(sample, self.now_ms);
     }
 
     fn speed(&self, model: &ModelQueue) -> Option<&Speed> {
-        self.service.get(&model.id)?.speed()
+        self.learned.get(&model.id)?.times.speed()
     }
 
     /// A place was reserved for the task: its position, and when it is to start, which is remembered of some
@@ -88,10 +121,11 @@ impl Scheduler {
             .and_then(|expected| self.calibrated(model, &self.tasks[task].work.work(), expected));
         let queue = &mut self.models[model];
         let queued = queue.queued() + 1;
-        if queue.calibration.is_due(queued)
-            && let Some(expected) = expected
+        if let Some(expected) = expected
+            && let Some(learned) = self.learned.get_mut(&queue.id)
+            && learned.calibration.is_due(queued)
         {
-            let foretold = queue.calibration.foretell(expected.wait, self.now_ms);
+            let foretold = learned.calibration.foretell(expected.wait, self.now_ms);
             queue.foretold.insert(task, foretold);
             self.tasks[task].is_foretold = true;
         }
@@ -107,8 +141,11 @@ impl Scheduler {
         let queue = &mut self.models[model];
         let foretold = queue.foretold.remove(&task).expect("it is kept as long as it is marked");
         // One that goes before its time says nothing about when it would have started.
-        if starts || foretold.is_past(self.now_ms) {
-            queue.calibration.learn(&foretold, self.now_ms);
+        if (starts || foretold.is_past(self.now_ms))
+            && let Some(learned) = self.learned.get_mut(&queue.id)
+        {
+            learned.calibration.learn(&foretold, self.now_ms);
+            self.lessons += 1;
         }
     }
 
@@ -133,14 +170,14 @@ impl Scheduler {
         work: &Work,
         expected: &Expected,
     ) -> Option<Forecast> {
-        let queue = &self.models[model];
-        let speed = self.speed(queue)?;
+        let Learned { times, calibration } = self.learned.get(&self.models[model].id)?;
+        let speed = times.speed()?;
         // Anybody may pass a task of batch: nothing is said of it before it is known how many do.
         let class = expected.wait.kind.class();
-        if class == Class::Batch && !queue.calibration.knows(class) {
+        if class == Class::Batch && !calibration.knows(class) {
             return None;
         }
-        let wait = queue.calibration.apply(&expected.wait);
+        let wait = calibration.apply(&expected.wait);
         Some(Forecast {
             start_ms: whole(wait.middle_ms),
             start_ms_earliest: whole(wait.earliest_ms),

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use orchestrator_core::{Class, Event, Offer, ServiceSample, Work};
+use orchestrator_core::{Class, Event, Experience, Offer, ServiceSample, Waits, Work};
 use proptest::prelude::*;
 
 use crate::{
@@ -202,4 +202,67 @@ fn four_of_five_start_within_their_interval() {
     assert!(told.len() > 300, "{} waited", told.len());
     let percent = within * 100 / told.len();
     assert!((70..=99).contains(&percent), "{percent} %");
+}
+
+/// Verifies: ORCH-048
+#[test]
+fn what_was_learned_can_be_told_to_a_later_scheduler() {
+    let length = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+    let script = move |number| ServiceSample {
+        prompt_tokens: 100,
+        prefill_ms: 50,
+        answer_tokens: length(number) + 1,
+        decode_ms: 10 * (length(number) + 1),
+    };
+    let mut shop = Shop::new(2, script);
+    for number in 1..=400 {
+        let class = if number % 3 == 0 { Class::Batch } else { Class::Interactive };
+        shop.admit(Offer { class, ..offer(number) });
+        shop.run_until(shop.house.now_ms + 600);
+    }
+    shop.run_to_the_end();
+    let learned = shop.house.scheduler.experience();
+    assert!(learned[0].samples.len() == 64 && learned[0].waits.len() > 3, "{learned:?}");
+    let mut later = Shop::new(2, script);
+    later.house.scheduler.recall(&learned);
+    assert_eq!(later.house.scheduler.experience(), learned);
+    // Both stand before the same queue now, and say the same of it.
+    for number in 1001..=1050 {
+        for shop in [&mut shop, &mut later] {
+            shop.admit(Offer { waiting_since_ms: shop.house.now_ms, ..offer(number) });
+        }
+        assert_eq!(later.forecast(number), shop.forecast(number));
+    }
+    later.admit(batch(2000));
+    assert!(later.forecast(2000).is_some(), "it knows who passes batch");
+}
+
+/// Verifies: ORCH-048
+#[test]
+fn what_nobody_can_have_learned_is_not_believed() {
+    let mut house = House::new();
+    let sample = constant((10, 1), (10, 10))(0);
+    let waits = |factors: &[f64], tails| Waits {
+        class: Class::Interactive,
+        depth: 1,
+        factors: factors.to_vec(),
+        tails,
+    };
+    let strange = [
+        waits(&[f64::NAN, f64::INFINITY, -1.0], [0.1, 0.1]),
+        waits(&[1.0], [f64::NAN, 0.1]),
+        waits(&[1.0], [0.1, 7.0]),
+        Waits { depth: 99, ..waits(&[1.0], [0.1, 0.1]) },
+    ];
+    let learned = |waits: &[Waits]| Experience {
+        model: model("m"),
+        samples: vec![sample; 3],
+        waits: waits.to_vec(),
+    };
+    house.scheduler.recall(&[learned(&strange)]);
+    assert_eq!(house.scheduler.experience(), [learned(&[])]);
+    let many: Vec<f64> = (0..100).map(f64::from).collect();
+    house.scheduler.recall(&[learned(&[waits(&many, [0.1, 0.05])])]);
+    let kept = &house.scheduler.experience()[0].waits;
+    assert_eq!(*kept, [waits(&many[36..], [0.1, 0.05])], "the last ones");
 }

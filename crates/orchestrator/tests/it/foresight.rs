@@ -120,3 +120,39 @@ async fn batch_is_refused_by_name_while_interactive_tasks_wait_too_long() {
     house.clock.jump(20_000);
     house.try_submit(submission(batch())).await.unwrap();
 }
+
+/// Verifies: ORCH-021, ORCH-030, ORCH-048
+#[tokio::test]
+async fn what_was_measured_is_known_after_a_restart() {
+    let mut house = measured().await;
+    // It goes with the first end after a while, so that a death forgets little.
+    house.clock.jump(20_000);
+    let last = begin(&house).await;
+    finish(&house, last).await;
+    house.idle().await;
+    for _ in 0..2 {
+        house.restart().await;
+        let behind = begin(&house).await;
+        let accepted = house.try_submit(submission(prompt("hello"))).await.unwrap();
+        let forecast = accepted.forecast.unwrap();
+        assert_eq!((forecast.start_ms, forecast.end_ms()), (300, 600));
+        assert_eq!(forecast.samples, 4);
+        let refusal = house.try_submit(submission(with_deadline(599))).await.unwrap_err();
+        assert_eq!(refusal.body("corr").code, ErrorCode::DeadlineUnmet);
+        for task in [behind, accepted.task.id] {
+            house.orchestrator().cancel(task).await.unwrap();
+        }
+        house.idle().await;
+    }
+}
+
+/// Verifies: ORCH-048
+#[tokio::test]
+async fn a_daemon_that_ends_in_order_keeps_what_it_learned_last() {
+    let mut house = measured().await;
+    house.orchestrator().shut_down(std::time::Duration::from_secs(1)).await;
+    house.restart().await;
+    begin(&house).await;
+    let forecast = house.try_submit(submission(prompt("hello"))).await.unwrap().forecast.unwrap();
+    assert_eq!((forecast.start_ms, forecast.samples), (300, 3));
+}
