@@ -67,7 +67,8 @@ impl Abilities {
             state: pool.state.name().to_owned(),
             engine: pool.engine.clone(),
             engine_version: pool.engine_version.clone(),
-            sampler_profile_version: None,
+            sampler_profile_version: Some(pool.sampler_profile.clone())
+                .filter(|profile| !profile.is_empty()),
             ctx_max,
             max_tokens_out: ctx_max.map(|ctx_max| ctx_max.saturating_sub(1)),
             slots_total: pool.slots,

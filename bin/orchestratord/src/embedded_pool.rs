@@ -46,6 +46,7 @@ impl EmbeddedPool {
             ));
         };
         let model = config.models.get(name).context("the configuration names this model")?;
+        check_version(pool).with_context(|| format!("pools.{pool_id}.engine_version"))?;
         Ok(Self {
             replica: ReplicaKey::new(pool_id, "0"),
             model_name: name.clone(),
@@ -62,7 +63,8 @@ impl EmbeddedPool {
             state,
             last_error: None,
             engine: "candle".to_owned(),
-            engine_version: String::new(),
+            engine_version: engine_candle::version(),
+            sampler_profile: self.pool.sampler_profile_version.clone().unwrap_or_default(),
             in_process: true,
             slots: 1,
             features: engine_candle::FEATURES,
@@ -80,10 +82,24 @@ impl EmbeddedPool {
     }
 }
 
+/// Whether this build has the engine that the pool asks for.
+///
+/// # Errors
+/// It has another version.
+pub(crate) fn check_version(pool: &CandlePool) -> anyhow::Result<()> {
+    let own = engine_candle::version();
+    let is_other = pool.engine_version.as_ref().is_some_and(|wanted| *wanted != own);
+    anyhow::ensure!(!is_other, "this build's engine has version {own:?}; give that, or no version");
+    Ok(())
+}
+
 /// Whether one may go on in place of the other: names and limits of requests are not the engine's.
 impl PartialEq for EmbeddedPool {
     fn eq(&self, other: &Self) -> bool {
-        let engine = |pool: &Self| (pool.pool.threads, pool.pool.ctx, pool.model.ctx_max);
+        let engine = |pool: &Self| {
+            let profile = pool.pool.sampler_profile_version.clone();
+            (pool.pool.threads, pool.pool.ctx, pool.model.ctx_max, profile)
+        };
         self.model_name == other.model_name
             && self.model.source == other.model.source
             && self.model.sha256 == other.model.sha256

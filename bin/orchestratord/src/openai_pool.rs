@@ -54,7 +54,8 @@ pub(crate) fn attached(
         state: PoolState::Backoff,
         last_error: Some("not asked yet".to_owned()),
         engine: "openai".to_owned(),
-        engine_version: String::new(),
+        engine_version: pool.engine_version.clone().unwrap_or_default(),
+        sampler_profile: pool.sampler_profile_version.clone().unwrap_or_default(),
         in_process: false,
         slots: pool.slots,
         features,
@@ -63,8 +64,14 @@ pub(crate) fn attached(
     let models = pool.models.clone();
     let own = || Arc::clone(&replica.pool_id);
     let models_of = pool.same_models_as.as_deref().map_or_else(own, Arc::from);
-    let attached =
-        AttachedPool { replica: replica.clone(), adapter: Arc::new(adapter), models, models_of };
+    let attached = AttachedPool {
+        replica: replica.clone(),
+        adapter: Arc::new(adapter),
+        models,
+        models_of,
+        engine_version: pool.engine_version.clone(),
+        sampler_profile: facts.sampler_profile.clone(),
+    };
     Ok((attached, facts))
 }
 

@@ -1,7 +1,8 @@
 use camino::Utf8Path;
-use config_schema::{Loaded, Origin, Problem};
+use config_schema::{Loaded, Origin, Pool, Problem};
 
 use crate::{
+    embedded_pool,
     entrance::{self, Entrance},
     environment::{Environment, WrongConfig},
     pools, provisioning, telemetry, tokens,
@@ -58,7 +59,11 @@ fn check_beside(
         }
     }
     for (id, pool) in &config.pools {
-        if let Err(error) = pools::Setup::new(id, pool, config) {
+        if let Pool::Candle(candle) = pool
+            && let Err(error) = embedded_pool::check_version(candle)
+        {
+            note(&["pools", id, "engine_version"], &error);
+        } else if let Err(error) = pools::Setup::new(id, pool, config) {
             note(&["pools", id], &error);
         }
     }

@@ -60,6 +60,7 @@ pub(crate) fn task_view(
             "determinism": spec.determinism,
             "failover": spec.failover,
             "output_mode": spec.output_mode,
+            "sampler_profile_version": spec.sampler_profile_version,
             "cancel_on_disconnect": spec.cancel_when_alone_ms.is_some(),
             "workload": spec.workload,
             "output": spec.output,

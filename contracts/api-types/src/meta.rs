@@ -69,9 +69,9 @@ pub struct PoolCapabilities {
     /// A state of ORCH-131, such as `preloading` or `ready`.
     pub state: String,
     pub engine: String,
-    /// Empty until the engine has told it.
+    /// Empty where neither the engine nor the configuration tells it.
     pub engine_version: String,
-    /// Null where the engine draws tokens by no profile of this daemon.
+    /// The configuration's name of how it draws tokens; null where it gives none.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub sampler_profile_version: Option<String>,
     /// Context in tokens, prompt and answer together; null where the engine does not tell.

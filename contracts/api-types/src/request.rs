@@ -25,17 +25,8 @@ pub mod limits {
 }
 
 /// Fields of ORCH-022 that this build does not serve: they are refused by name, never ignored.
-const NOT_SERVED: [&str; 9] = [
-    "query",
-    "engine",
-    "ctx",
-    "session_id",
-    "sampler_profile_version",
-    "kv_hint",
-    "store_transcript",
-    "guard",
-    "images",
-];
+const NOT_SERVED: [&str; 8] =
+    ["query", "engine", "ctx", "session_id", "kv_hint", "store_transcript", "guard", "images"];
 
 /// Fields of `sampling`, which other APIs have beside the prompt.
 const OF_SAMPLING: [&str; 9] = [
@@ -132,6 +123,10 @@ pub struct TaskRequest {
     /// influence on what is generated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_mode: Option<String>,
+    /// The only sampler profile to draw tokens by, as the configuration names those of pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 128))]
+    pub sampler_profile_version: Option<String>,
 }
 
 /// What kind of work a task is.
@@ -425,6 +420,10 @@ impl TaskRequest {
         if let Some(output_mode) = &self.output_mode {
             let fits = output_mode.chars().count() <= limits::ID_CHARS_MAX;
             check(fits, "output_mode", "up to 128 characters")?;
+        }
+        if let Some(profile) = &self.sampler_profile_version {
+            let fits = !profile.is_empty() && profile.chars().count() <= limits::ID_CHARS_MAX;
+            check(fits, "sampler_profile_version", "1 to 128 characters")?;
         }
         if let Some(client_ref) = &self.client_ref {
             let fits = !client_ref.is_empty() && client_ref.chars().count() <= limits::ID_CHARS_MAX;

@@ -2,7 +2,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::{PlacementStrategy, reader::Reader, setting::Check};
+use crate::{
+    PlacementStrategy,
+    reader::{Reader, Unserved},
+    setting::Check,
+};
 
 /// The id of the model that is served when none is configured.
 pub(crate) const STARTER: &str = "starter";
@@ -15,6 +19,14 @@ const TOKENS_MAX: i64 = 16_777_216;
 
 /// Longest id of a model.
 pub(crate) const ID_CHARS_MAX: usize = 128;
+
+/// Keys of models that nothing acts on yet.
+const UNSERVED: [Unserved; 4] = [
+    ("price_in", "leave it out; nothing has a price"),
+    ("price_out", "leave it out; nothing has a price"),
+    ("keep_alive_ms", "leave it out; a model stays loaded as long as its pool is there"),
+    ("guard", "leave it out; no task is guarded"),
+];
 
 /// Sources that this build can get a model from.
 const SOURCES: [&str; 4] = ["file:", "https:", "hf:", "pypi:"];
@@ -91,6 +103,7 @@ impl Model {
         let ctx_max = reader.get("ctx_max", tokens);
         let queue_capacity = reader.get("queue_capacity", Check::Within(1, 1_000_000));
         let strategy = reader.get("strategy", Check::Any);
+        reader.refuse_unserved(&UNSERVED);
         Some(Self {
             source: own_source.or(built_in_source)?,
             sha256: sha256.or(built_in.and_then(|model| model.sha256)),

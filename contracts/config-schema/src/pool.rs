@@ -1,13 +1,37 @@
 use camino::Utf8PathBuf;
 use serde::Serialize;
 
-use crate::{choice::choices, reader::Reader, setting::Check};
+use crate::{
+    choice::choices,
+    reader::{Reader, Unserved},
+    setting::Check,
+};
 
 /// The id of the pool that is there when none is configured.
 pub(crate) const EMBEDDED: &str = "embedded";
 
 /// Longest id of a pool; it is part of the ids of models that only the pool holds.
 pub(crate) const ID_CHARS_MAX: usize = 64;
+
+/// Longest name of a version.
+const VERSION_CHARS_MAX: usize = 128;
+
+/// Keys of pools that nothing acts on yet.
+const UNSERVED: [Unserved; 13] = [
+    ("model_ref", "name the model in `models`"),
+    ("replicas", "a pool has one replica; configure a second pool"),
+    ("devices", "leave it out; pools run on the processor, or where their server runs"),
+    ("tensor_split", "leave it out; no pool is spread over devices"),
+    ("resident", "leave it out; a pool's model stays loaded"),
+    ("memory_bytes", "leave it out; a model takes the memory that it needs"),
+    ("provisioning", "leave it out, and start the server yourself"),
+    ("ports", "leave it out; the server's port is part of `url`"),
+    ("env", "leave it out, and give it to the server where you start it"),
+    ("flags", "leave it out, and give them to the server where you start it"),
+    ("allow_load", "leave it out; the models of a pool are those in `models`"),
+    ("share_devices", "leave it out; no pool is bound to devices"),
+    ("timeouts", "set `connect_timeout_ms` and `first_byte_timeout_ms`"),
+];
 
 /// A named place that runs models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,6 +57,12 @@ pub struct CandlePool {
     /// Cap on tokens of prompt and answer together.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16_777_216)))]
     pub ctx: Option<u32>,
+    /// The version that the engine must have, such as `0.0.0+q8-lanes16-1`; with another one the daemon does
+    /// not start. `GET /v2/meta/capabilities` tells the version of a running pool.
+    pub engine_version: Option<String>,
+    /// Your name of how the pool draws tokens: requests may ask for it, and an answer that was begun goes on
+    /// only in a pool with the same one.
+    pub sampler_profile_version: Option<String>,
 }
 
 /// A pool behind a server.
@@ -92,6 +122,14 @@ pub struct OpenAiPool {
     /// first token, so that reading the prompt counts; as `scheduling.idle_ms` when left out.
     #[cfg_attr(feature = "schema", schemars(default, range(min = 100, max = 3_600_000)))]
     pub first_byte_timeout_ms: Option<u64>,
+    /// The version of the server, which the protocol does not tell. It is shown with everything that ran
+    /// there, and what was begun under one version is never generated again under another.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub engine_version: Option<String>,
+    /// Your name of how the server draws tokens: requests may ask for it, and an answer that was begun goes
+    /// on only in a pool with the same one.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub sampler_profile_version: Option<String>,
 }
 
 choices! {
@@ -189,6 +227,8 @@ impl Pool {
             None => {
                 // What kind it is meant to be is not known, so no key of either is wrong.
                 reader.know(&["models", "threads", "ctx", "url", "slots", "key_file", "strict"]);
+                reader.know(&["engine_version", "sampler_profile_version"]);
+                reader.refuse_unserved(&UNSERVED);
                 reader.know(&[
                     "chunk_is_token",
                     "dialect",
@@ -213,7 +253,10 @@ impl CandlePool {
             models: reader.get("models", Check::Form(crate::model::name)),
             threads: reader.get("threads", Check::Within(1, 1_024)),
             ctx: reader.get("ctx", CTX),
+            engine_version: reader.get("engine_version", Check::Form(version)),
+            sampler_profile_version: reader.get("sampler_profile_version", Check::Form(version)),
         };
+        reader.refuse_unserved(&UNSERVED);
         reader.refuse(
             &[
                 "url",
@@ -267,6 +310,9 @@ impl OpenAiPool {
         let connect_timeout_ms = reader.get("connect_timeout_ms", Check::Within(1, 600_000));
         let first_byte_timeout_ms =
             reader.get("first_byte_timeout_ms", Check::Within(100, 3_600_000));
+        let engine_version = reader.get("engine_version", Check::Form(version));
+        let sampler_profile_version = reader.get("sampler_profile_version", Check::Form(version));
+        reader.refuse_unserved(&UNSERVED);
         reader.refuse(&["threads"], "not for a pool with engine \"openai\", which has its own");
         Some(Self {
             url: url?,
@@ -283,6 +329,8 @@ impl OpenAiPool {
             workloads: workloads.unwrap_or_else(workloads_default),
             connect_timeout_ms: connect_timeout_ms.unwrap_or(CONNECT_TIMEOUT_MS_DEFAULT),
             first_byte_timeout_ms,
+            engine_version,
+            sampler_profile_version,
         })
     }
 }
@@ -306,5 +354,14 @@ fn remote_name(text: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("1 to 256 bytes without control characters")
+    }
+}
+
+fn version(text: &str) -> Result<(), &'static str> {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if (1..=VERSION_CHARS_MAX).contains(&text.len()) && is_visible {
+        Ok(())
+    } else {
+        Err("1 to 128 visible ASCII characters without blanks")
     }
 }

@@ -6,6 +6,9 @@ use crate::{
     tree::{Node, Table, Value},
 };
 
+/// A key of the requirements that nothing acts on yet, and what to do instead.
+pub(crate) type Unserved = (&'static str, &'static str);
+
 /// Reads one section and notes everything that is wrong with it.
 pub(crate) struct Reader<'a> {
     table: &'a Table,
@@ -15,12 +18,21 @@ pub(crate) struct Reader<'a> {
     problems: &'a mut Vec<Problem>,
     /// Keys that were asked for; all others are unknown.
     known: Vec<&'static str>,
+    /// Keys that were told to be wrong here by a message of their own.
+    refused: Vec<&'static str>,
 }
 
 impl<'a> Reader<'a> {
     /// A reader of everything.
     pub(crate) fn root(table: &'a Table, problems: &'a mut Vec<Problem>) -> Self {
-        Self { table, path: String::new(), origin: Origin::Nowhere, problems, known: Vec::new() }
+        Self {
+            table,
+            path: String::new(),
+            origin: Origin::Nowhere,
+            problems,
+            known: Vec::new(),
+            refused: Vec::new(),
+        }
     }
 
     /// The value of `key`; absent where it was not given or is wrong, which is noted.
@@ -65,7 +77,8 @@ impl<'a> Reader<'a> {
         let origin = node.map_or(Origin::Nowhere, |node| node.origin.clone());
         let table = node.and_then(|node| table_of(node, &path, self.problems)).unwrap_or(&none);
         let problems = &mut *self.problems;
-        Reader { table, path, origin, problems, known: Vec::new() }.read_all(read)
+        Reader { table, path, origin, problems, known: Vec::new(), refused: Vec::new() }
+            .read_all(read)
     }
 
     /// The sections under `key`, by their ids; absent where it was not given.
@@ -92,8 +105,9 @@ impl<'a> Reader<'a> {
             }
             let Some(table) = table_of(node, &path, self.problems) else { continue };
             let (origin, problems) = (node.origin.clone(), &mut *self.problems);
-            let section = Reader { table, path, origin, problems, known: Vec::new() }
-                .read_all(|reader| read(id, reader));
+            let section =
+                Reader { table, path, origin, problems, known: Vec::new(), refused: Vec::new() }
+                    .read_all(|reader| read(id, reader));
             sections.extend(section.map(|section| (id.clone(), section)));
         }
         Some(sections)
@@ -139,10 +153,17 @@ impl<'a> Reader<'a> {
     /// Keys that are known elsewhere, but mean nothing here, with why.
     pub(crate) fn refuse(&mut self, keys: &[&'static str], why: &str) {
         for &key in keys {
-            self.known.push(key);
+            self.refused.push(key);
             if self.has(key) {
                 self.wrong(key, why.to_owned());
             }
+        }
+    }
+
+    /// Keys of the requirements that nothing acts on yet, each with what to do instead (ORCH-284).
+    pub(crate) fn refuse_unserved(&mut self, keys: &[Unserved]) {
+        for (key, instead) in keys {
+            self.refuse(&[key], &format!("nothing in this build acts on it yet; {instead}"));
         }
     }
 
@@ -184,7 +205,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn read_all<T>(mut self, read: impl FnOnce(&mut Self) -> T) -> T {
         let section = read(&mut self);
         for (key, node) in self.table {
-            if !self.known.contains(&key.as_str()) {
+            let key = key.as_str();
+            if !self.known.contains(&key) && !self.refused.contains(&key) {
                 self.problems.push(Problem {
                     origin: node.origin.clone(),
                     key: self.path_of(key),

@@ -159,7 +159,7 @@ impl EngineAdapter for CandleEngine {
     async fn props(&self) -> Result<Props, AdapterError> {
         Ok(Props {
             engine: "candle".to_owned(),
-            engine_version: format!("{}+{ARITHMETIC}", env!("CARGO_PKG_VERSION")),
+            engine_version: version(),
             models: vec![EngineModel {
                 name: self.config.model_name.clone(),
                 ctx_max: Some(self.ctx_max),
@@ -188,6 +188,12 @@ impl EngineAdapter for CandleEngine {
         }
         Ok(())
     }
+}
+
+/// Version of the engine: equal ones compute equal numbers.
+#[must_use]
+pub fn version() -> String {
+    format!("{}+{ARITHMETIC}", env!("CARGO_PKG_VERSION"))
 }
 
 /// What an attempt says; dropping it is noticed before the next token.

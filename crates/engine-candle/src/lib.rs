@@ -40,7 +40,7 @@ mod weights;
 
 pub use config::CandleConfig;
 pub use draw::uniform;
-pub use engine::{CandleEngine, FEATURES, LoadProgress};
+pub use engine::{CandleEngine, FEATURES, LoadProgress, version};
 pub use kernels::Kernels;
 pub use llama::{Llama, OutOfMemory};
 pub use load_error::LoadError;

@@ -253,6 +253,7 @@ async fn admit(
         client_ref: request.client_ref,
         metadata: request.metadata,
         output_mode: request.output_mode,
+        sampler_profile_version: request.sampler_profile_version,
         correlation_id: submission.correlation_id,
         traceparent: submission.traceparent,
         request_digest,
@@ -479,6 +480,11 @@ fn check_features(
         let message = "no configured pool of this model supports this workload";
         return Err(InvalidField::new("workload", message).into());
     }
+    let profile = request.sampler_profile_version.as_deref();
+    if !pools.iter().any(|pool| pool.draws_by(profile)) {
+        return Err(no_such_profile(&pools).into());
+    }
+    pools.retain(|pool| pool.draws_by(profile));
     if let Some(field) = missing_feature(&pools, needs) {
         let message = "no pool of this model has this feature; leave it out";
         return Err(InvalidField::new(field, message).into());
@@ -503,6 +509,18 @@ fn check_features(
         .into());
     }
     Ok(pools)
+}
+
+fn no_such_profile(pools: &[Arc<PoolFacts>]) -> InvalidField {
+    let mut names: Vec<&str> = pools.iter().map(|pool| &*pool.sampler_profile).collect();
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    names.dedup();
+    let message = match names.as_slice() {
+        [] => "no pool of this model has a sampler profile; leave it out".to_owned(),
+        names => format!("no pool of this model has it; there are: {}", names.join(", ")),
+    };
+    InvalidField::new("sampler_profile_version", message)
 }
 
 /// The prompt's ids, where the model's tokenizer is at hand.

@@ -258,13 +258,20 @@ fn method(live: &LiveTask, pool: &PoolFacts, replay: &Replay) -> Result<Method, 
     if replay.is_empty() {
         return Ok(Method::Fresh);
     }
+    let last = live.changing().progress.attempts.last().cloned();
+    if last.as_ref().is_some_and(|last| last.sampler_profile != pool.sampler_profile) {
+        let message =
+            "the worker was lost in the middle of the answer, and no pool draws tokens as it did";
+        return Err(fail(live, ErrorCode::WorkerReset, message, Outcome::Lost));
+    }
     if pool.features.replay
         && !live.spec.output.is_constrained()
         && let Some(ids) = replay.ids()
     {
         return Ok(Method::Replay(ids));
     }
-    if pool.features.strict {
+    // Another version of the engine may compute otherwise: what it says would prove nothing.
+    if pool.features.strict && last.is_none_or(|last| last.had_engine_of(pool)) {
         return Ok(Method::Regenerate(Comparison::new(&replay.outputs)));
     }
     let message = "the worker was lost in the middle of the answer, and no pool can continue it";
@@ -293,6 +300,7 @@ async fn begin(
             replica_id: pool.replica.replica_id.to_string(),
             engine: pool.engine.clone(),
             engine_version: pool.engine_version.clone(),
+            sampler_profile: pool.sampler_profile.clone(),
             model_digest: digest,
             in_process: pool.in_process,
             started_at_ms: now_ms,

@@ -94,6 +94,8 @@ fn can_move(live: &LiveTask, from: &PoolFacts, to: &PoolFacts) -> bool {
     // The first event says that the task started.
     let is_begun = live.log.last_event() > 1;
     let by_replay = from.features.replay && to.features.replay && !spec.output.is_constrained();
-    let by_repetition = from.features.strict && to.features.strict;
-    !is_begun || by_replay || by_repetition
+    let is_same_engine = from.engine == to.engine && from.engine_version == to.engine_version;
+    let by_repetition = from.features.strict && to.features.strict && is_same_engine;
+    let is_same_profile = from.sampler_profile == to.sampler_profile;
+    !is_begun || is_same_profile && (by_replay || by_repetition)
 }

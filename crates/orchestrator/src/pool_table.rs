@@ -54,7 +54,10 @@ pub struct PoolFacts {
     /// What keeps it from being ready, for people.
     pub last_error: Option<String>,
     pub engine: String,
+    /// Empty where nobody tells.
     pub engine_version: String,
+    /// The name of how it draws tokens; empty where it has none.
+    pub sampler_profile: String,
     /// Whether the engine computes inside this process.
     pub in_process: bool,
     pub slots: u32,
@@ -104,11 +107,17 @@ impl PoolFacts {
         }
     }
 
+    /// Whether its tokens are drawn as the task asks.
+    pub(crate) fn draws_by(&self, profile: Option<&str>) -> bool {
+        profile.is_none_or(|profile| profile == self.sampler_profile)
+    }
+
     /// Whether it has what the task needs.
     pub(crate) fn fits(&self, spec: &TaskSpec) -> bool {
         let tokens = u64::from(spec.prompt_tokens.unwrap_or(0)) + u64::from(spec.max_tokens);
         let ctx_max = self.model(&spec.model_id).and_then(|model| model.ctx_max);
         self.does(spec.workload)
+            && self.draws_by(spec.sampler_profile_version.as_deref())
             && self.features.missing(&spec.needs).is_none()
             && (self.features.strict || spec.determinism != Determinism::Strict)
             && (self.features.chat || self.features.token_ids || spec.messages.is_none())
@@ -127,6 +136,7 @@ impl PoolFacts {
         let pool = placement::Pool {
             engine: self.engine.as_str().into(),
             engine_version: self.engine_version.as_str().into(),
+            sampler_profile: self.sampler_profile.as_str().into(),
             workloads: wants::workloads(self.features.workloads),
             features: wants::features(&self.features),
             ..placement::Pool::new(Arc::clone(&key.node), Arc::clone(&key.pool))

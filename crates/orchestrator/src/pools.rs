@@ -30,6 +30,10 @@ pub struct AttachedPool {
     pub models: Option<Vec<String>>,
     /// The pool under whose name its models are known; another one than its own where both hold the same.
     pub models_of: Arc<str>,
+    /// The engine's version, where the engine itself does not tell it.
+    pub engine_version: Option<String>,
+    /// The name of how it draws tokens; empty where it has none.
+    pub sampler_profile: String,
 }
 
 impl Shared {
@@ -164,7 +168,8 @@ impl Shared {
             state: PoolState::Ready,
             last_error: None,
             engine: props.engine,
-            engine_version: props.engine_version,
+            engine_version: pool.engine_version.clone().unwrap_or(props.engine_version),
+            sampler_profile: pool.sampler_profile.clone(),
             in_process: false,
             slots: props.slots,
             features: props.features,

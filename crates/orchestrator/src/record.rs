@@ -9,7 +9,7 @@ use narration::TraceContext;
 use orchestrator_core::TaskId;
 use serde::{Deserialize, Serialize};
 
-use crate::{Region, TaskLabels, pool_table::replica_id};
+use crate::{PoolFacts, Region, TaskLabels, pool_table::replica_id};
 
 /// One change of the journal. A commit holds one or more of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +111,9 @@ pub struct TaskSpec {
     /// A label for whoever packages the answer, as it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_mode: Option<String>,
+    /// The only sampler profile to draw tokens by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler_profile_version: Option<String>,
     pub correlation_id: String,
     pub traceparent: Option<String>,
     /// Digest of the request with defaults filled in, as idempotency compares it.
@@ -241,6 +244,9 @@ pub struct AttemptRow {
     pub replica_id: String,
     pub engine: String,
     pub engine_version: String,
+    /// Empty where the pool had none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sampler_profile: String,
     pub model_digest: Option<String>,
     /// Whether the engine computes inside this process.
     pub in_process: bool,
@@ -259,6 +265,11 @@ pub struct AttemptRow {
 impl AttemptRow {
     pub(crate) fn replica(&self) -> ReplicaKey {
         ReplicaKey::new(&self.pool_id, &self.replica_id)
+    }
+
+    /// Whether it ran on the same engine, at the same version, as is in `pool`.
+    pub(crate) fn had_engine_of(&self, pool: &PoolFacts) -> bool {
+        self.engine == pool.engine && self.engine_version == pool.engine_version
     }
 }
 

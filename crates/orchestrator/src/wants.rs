@@ -4,7 +4,7 @@ use adapter_host::{Features, Needs, OutputSupport, SamplingSupport};
 use api_types::{
     CandidateView, DecisionView, Determinism, PlacementMode, PlacementRequest, Workload,
 };
-use placement::{DeviceId, Explanation, Request, Verdict, Wish, WishMode, Workloads};
+use placement::{Continuation, DeviceId, Explanation, Request, Verdict, Wish, WishMode, Workloads};
 
 use crate::{Outcome, Progress, TaskSpec, pool_table::replica_id};
 
@@ -32,7 +32,14 @@ pub(crate) fn request(spec: &TaskSpec, progress: &Progress, is_begun: bool) -> A
         features: placement::Features(features),
         // Without a count of the prompt the engine itself has the last word.
         ctx_tokens: spec.prompt_tokens.map(tokens),
-        goes_on_with: is_begun.then_some(placement::Features(STRICT | replay)),
+        sampler_profile: spec.sampler_profile_version.as_deref().map(Arc::from),
+        goes_on: progress.attempts.last().filter(|_| is_begun).map(|last| Continuation {
+            by: placement::Features(replay),
+            by_same_engine: placement::Features(STRICT),
+            engine: last.engine.as_str().into(),
+            engine_version: last.engine_version.as_str().into(),
+            sampler_profile: last.sampler_profile.as_str().into(),
+        }),
         alone: progress.poison.is_suspect(),
         wish: wish(&spec.placement),
         failed_on: progress.failed_replicas(),

@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use divan::{AllocProfiler, Bencher};
 use placement::{
-    Base, Cursor, Features, Node, Pool, Replica, ReplicaKey, Request, Snapshot, Strategy, Wish,
-    WishMode, decide,
+    Base, Continuation, Cursor, Features, Node, Pool, Replica, ReplicaKey, Request, Snapshot,
+    Strategy, Wish, WishMode, decide,
 };
 
 #[global_allocator]
@@ -70,7 +70,14 @@ fn wishful(bencher: Bencher<'_, '_>, replicas: usize) {
         ..Wish::default()
     };
     let failed_on = vec![ReplicaKey::new("node-00", "pool-000", "1")];
-    let request = Request { wish, failed_on, goes_on_with: Some(Features(0b100)), ..request() };
+    let goes_on = Continuation {
+        by: Features(0b100),
+        by_same_engine: Features(0b1000),
+        engine: "".into(),
+        engine_version: "".into(),
+        sampler_profile: "".into(),
+    };
+    let request = Request { wish, failed_on, goes_on: Some(goes_on), ..request() };
     run(bencher, replicas, &request, Strategy::default());
 }
 

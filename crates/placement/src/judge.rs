@@ -1,5 +1,5 @@
 use crate::{
-    Features, Filter, FilterSet, Node, Pool, Replica, ReplicaState, Request,
+    Continuation, Filter, FilterSet, Node, Pool, Replica, ReplicaState, Request,
     device::share_bytes,
     pool::LoadableModel,
     snapshot::{Placed, Snapshot},
@@ -35,8 +35,8 @@ pub(crate) fn judge_all(snapshot: &Snapshot, request: &Request, failed: &mut Vec
             failed.push(of_pool.and(judge_replica(node, &placed.pool, replica, request)));
         }
     }
-    if let Some(any) = request.goes_on_with {
-        send_on(snapshot, any, failed);
+    if let Some(continuation) = &request.goes_on {
+        send_on(snapshot, continuation, failed);
     }
     if !request.failed_on.is_empty() {
         exclude(snapshot, request, failed);
@@ -152,14 +152,14 @@ fn judge_memory(node: &Node, pool: &Pool, loadable: &LoadableModel, failed: &mut
 }
 
 /// A task of which something was shown goes only where it can go on, unless nobody ever can.
-fn send_on(snapshot: &Snapshot, any: Features, failed: &mut [FilterSet]) {
+fn send_on(snapshot: &Snapshot, continuation: &Continuation, failed: &mut [FilterSet]) {
     let can = |(failed, (placed, replica)): (&FilterSet, (&Placed, Option<&Replica>))| {
         let is_there = replica.is_some_and(|replica| replica.state != ReplicaState::Failed);
-        placed.pool.features.has_any(any) && is_there && may_pass(*failed)
+        is_there && may_pass(*failed) && continuation.failed(&placed.pool).is_empty()
     };
     if failed.iter().zip(snapshot.places()).any(can) {
         for (failed, (placed, _)) in failed.iter_mut().zip(snapshot.places()) {
-            failed.note(Filter::FeatureMissing, !placed.pool.features.has_any(any));
+            *failed = failed.and(continuation.failed(&placed.pool));
         }
     }
 }

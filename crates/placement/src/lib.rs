@@ -28,6 +28,7 @@
 //! Invariants: an assigned replica passed every filter; a replica without a free slot is never assigned; a
 //! pinned task is never placed outside its pin.
 
+mod continuation;
 mod cursor;
 mod decide;
 mod decision;
@@ -44,6 +45,7 @@ mod snapshot;
 mod strategy;
 mod wish;
 
+pub use continuation::Continuation;
 pub use cursor::Cursor;
 pub use decide::{decide, to_empty};
 pub use decision::{Candidate, Decision, NoCapacity, Outcome};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Features, ReplicaKey, Wish, Workloads};
+use crate::{Continuation, Features, ReplicaKey, Wish, Workloads};
 
 /// What a task asks of the replica that runs it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,9 +19,9 @@ pub struct Request {
     pub ctx_tokens: Option<u64>,
     /// Whether the project must have verified the model's digest itself.
     pub needs_verified: bool,
-    /// Once something of its answer was shown, the features of which any one is enough to go on with it: it
-    /// goes only where there is one, as long as a replica that has one did not fail for good.
-    pub goes_on_with: Option<Features>,
+    /// Once something of its answer was shown, what it takes to go on with it: it goes only to a pool that is
+    /// so, as long as a replica of one did not fail for good.
+    pub goes_on: Option<Continuation>,
     /// Whether nothing else may run on its replica.
     pub alone: bool,
     /// What the client wants.
@@ -45,7 +45,7 @@ impl Request {
             features: Features::default(),
             ctx_tokens: None,
             needs_verified: false,
-            goes_on_with: None,
+            goes_on: None,
             alone: false,
             wish: Wish::default(),
             failed_on: Vec::new(),

@@ -133,6 +133,7 @@ fn admission(sequence: u64) -> Record {
         client_ref: None,
         metadata: BTreeMap::new(),
         output_mode: None,
+        sampler_profile_version: None,
         correlation_id: format!("correlation-{sequence}"),
         traceparent: None,
         request_digest: "0123456789abcdef".repeat(4),

@@ -98,4 +98,6 @@ mod tls;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod versions;
+#[cfg(test)]
 mod waiting;

@@ -9,6 +9,8 @@ mod precedence;
 #[cfg(test)]
 mod problems;
 #[cfg(test)]
+mod requirement;
+#[cfg(test)]
 mod reread;
 #[cfg(all(test, feature = "schema"))]
 mod schema;

@@ -57,6 +57,26 @@ fn an_attached_engine_is_configured_by_kind_and_address() {
     assert_eq!(pool.models, None);
 }
 
+/// Verifies: ORCH-284
+#[test]
+fn versions_are_names_without_blanks() {
+    let pool = |key: &str, value: &str| {
+        let text = format!("[pools.embedded]\n{key} = '{value}'\n");
+        load(Some(ConfigFile { name: "c.toml", text: &text }), &[], &[])
+    };
+    for key in ["engine_version", "sampler_profile_version"] {
+        let Pool::Candle(read) = &pool(key, "v1.2-b4567").unwrap().pools["embedded"] else {
+            panic!("it is in the daemon")
+        };
+        let given = [&read.engine_version, &read.sampler_profile_version];
+        assert!(given.contains(&&Some("v1.2-b4567".to_owned())), "{given:?}");
+        for wrong in ["", "a b", "ä", &"x".repeat(129)] {
+            let problems = pool(key, wrong).unwrap_err();
+            assert!(problems[0].message.contains("visible ASCII"), "{wrong:?}: {problems:?}");
+        }
+    }
+}
+
 #[test]
 fn the_embedded_pool_need_not_say_what_it_is() {
     let Pool::Candle(pool) = &config("[pools.embedded]\nthreads = 2\n").pools["embedded"] else {

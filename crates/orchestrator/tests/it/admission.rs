@@ -63,6 +63,31 @@ async fn a_missing_answer_limit_is_the_models_default_cut_to_the_room_left() {
     assert_eq!(spec.prompt_tokens, Some(1500));
 }
 
+/// Verifies: ORCH-022, ORCH-113
+#[tokio::test]
+async fn a_task_goes_only_where_tokens_are_drawn_by_the_profile_that_it_names() {
+    let house = House::with([Engine::new("a"), Engine::new("b").profile("warm")]).await;
+    let named = |profile: &str| {
+        let sampler_profile_version = Some(profile.to_owned());
+        TaskRequest { sampler_profile_version, ..prompt("hello") }
+    };
+    for _ in 0..3 {
+        let task = house.submit(named("warm")).await;
+        assert_eq!(house.story(task).await.text(), "hello");
+        let attempt = house.row(task).await.progress.attempts[0].clone();
+        assert_eq!((&*attempt.pool_id, &*attempt.sampler_profile), ("b", "warm"));
+        let decision = attempt.decision.unwrap();
+        assert_eq!(decision.candidates[0].reasons, ["VERSION_MISMATCH"]);
+    }
+    let body = refused(&house, named("hot")).await;
+    let expected = (ErrorCode::InvalidParams, Some("sampler_profile_version"));
+    assert_eq!((body.code, body.field.as_deref()), expected);
+    assert!(body.message.contains("there are: warm"), "{}", body.message);
+    house.announce(&Engine::new("b"), PoolState::Ready);
+    let body = refused(&house, named("warm")).await;
+    assert!(body.message.contains("leave it out"), "{}", body.message);
+}
+
 /// Verifies: ORCH-027
 #[tokio::test]
 async fn a_request_that_does_not_fit_the_context_is_told_the_three_numbers() {

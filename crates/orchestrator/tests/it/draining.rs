@@ -178,6 +178,8 @@ fn attach(house: &House, engine: &Arc<Engine>) {
         adapter: Arc::new(Bound(Arc::clone(engine))),
         models: None,
         models_of: Arc::clone(&engine.key.pool_id),
+        engine_version: None,
+        sampler_profile: engine.profile.clone(),
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Backoff));
 }

@@ -52,6 +52,9 @@ pub(crate) struct Engine {
     pub(crate) features: Features,
     pub(crate) in_process: bool,
     pub(crate) slots: u32,
+    pub(crate) version: String,
+    /// Sampler profile.
+    pub(crate) profile: String,
     /// Whether output carries token ids.
     pub(crate) tells_ids: bool,
     /// Whether output carries token counts.
@@ -84,6 +87,8 @@ impl Engine {
             },
             in_process: false,
             slots: 2,
+            version: "1".to_owned(),
+            profile: String::new(),
             tells_ids: true,
             counts: true,
             is_up: AtomicBool::new(true),
@@ -113,6 +118,16 @@ impl Engine {
 
     pub(crate) fn slots(mut self, slots: u32) -> Self {
         self.slots = slots;
+        self
+    }
+
+    pub(crate) fn version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.version);
+        self
+    }
+
+    pub(crate) fn profile(mut self, profile: &str) -> Self {
+        profile.clone_into(&mut self.profile);
         self
     }
 
@@ -174,7 +189,8 @@ impl Engine {
             state,
             last_error: None,
             engine: "scripted".to_owned(),
-            engine_version: "1".to_owned(),
+            engine_version: self.version.clone(),
+            sampler_profile: self.profile.clone(),
             in_process: self.in_process,
             slots: self.slots,
             features: self.features,

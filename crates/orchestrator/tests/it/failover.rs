@@ -64,6 +64,50 @@ async fn an_engine_that_can_neither_fails_the_task_once_output_was_shown() {
     }
 }
 
+/// Verifies: ORCH-100, ORCH-102
+#[tokio::test]
+async fn what_was_shown_goes_on_under_the_same_profile_and_is_repeated_by_the_same_version_only() {
+    type Make = fn(&str) -> Engine;
+    let cases: [(Make, Make); 2] = [
+        (|pool| Engine::new(pool).replays(), |pool| Engine::new(pool).replays().profile("warm")),
+        (|pool| Engine::new(pool).strict(), |pool| Engine::new(pool).strict().version("2")),
+    ];
+    for (make, make_other) in cases {
+        let house = House::with([make("a"), make_other("b")]).await;
+        house.engine(0).next([Act::DieAt(3)]);
+        let task = house.submit(prompt(TEXT)).await;
+        assert_eq!(house.story(task).await.text(), TEXT);
+        assert_eq!((house.engine(0).seen().len(), house.engine(1).seen().len()), (2, 0));
+
+        // Where its own pool does not come back, the answer cannot go on.
+        let house = House::with([make("a").gated(), make_other("b")]).await;
+        house.engine(0).pass(3);
+        let task = house.submit(prompt(TEXT)).await;
+        house.shown(task, 3).await;
+        house.announce(house.engine(0), PoolState::Failed);
+        house.engine(0).die();
+        assert_eq!(house.story(task).await.code(), "WORKER_RESET");
+        assert_eq!(house.engine(1).seen().len(), 0, "the other pool was asked");
+    }
+}
+
+/// Verifies: ORCH-101, ORCH-103
+#[tokio::test]
+async fn ids_go_through_decode_again_on_any_version_and_what_showed_nothing_starts_anywhere() {
+    let house =
+        House::with([Engine::new("a").replays(), Engine::new("b").replays().version("2")]).await;
+    house.engine(0).next([Act::DieAt(3)]);
+    let task = house.submit(prompt(TEXT)).await;
+    assert_eq!(house.story(task).await.text(), TEXT);
+    assert_eq!(house.engine(1).seen().len(), 1);
+
+    let house = House::with([Engine::new("a"), Engine::new("b").profile("warm")]).await;
+    house.engine(0).next([Act::DieAt(0)]);
+    let task = house.submit(prompt(TEXT)).await;
+    assert_eq!(house.story(task).await.text(), TEXT);
+    assert_eq!(house.engine(1).seen().len(), 1);
+}
+
 /// Verifies: ORCH-103
 #[tokio::test]
 async fn an_answer_that_differs_the_second_time_is_never_shown() {
@@ -168,6 +212,8 @@ async fn an_attached_engine_is_watched() {
         adapter: Arc::new(Bound(Arc::clone(&engine))),
         models: None,
         models_of: Arc::clone(&engine.key.pool_id),
+        engine_version: None,
+        sampler_profile: engine.profile.clone(),
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Provisioning));
     let task = house.submit(remote("hello")).await;

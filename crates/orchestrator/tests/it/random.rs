@@ -269,8 +269,14 @@ impl Game {
             let engine = self.house.engine(*index);
             let adapter = Arc::new(Bound(Arc::clone(engine)));
             let models_of = Arc::clone(&engine.key.pool_id);
-            let pool =
-                AttachedPool { replica: engine.key.clone(), adapter, models: None, models_of };
+            let pool = AttachedPool {
+                replica: engine.key.clone(),
+                adapter,
+                models: None,
+                models_of,
+                engine_version: None,
+                sampler_profile: engine.profile.clone(),
+            };
             self.house.orchestrator().attach(pool, engine.facts(PoolState::Ready));
             *away = None;
         }

@@ -1,7 +1,7 @@
 use placement::{
-    Base, Cursor, Device, DeviceId, DeviceMemory, DeviceShare, Features, LoadableModel, Node,
-    Outcome, Pool, ReadyModel, Replica, ReplicaKey, ReplicaState, Request, Snapshot, Strategy,
-    Wish, WishMode, decide,
+    Base, Continuation, Cursor, Device, DeviceId, DeviceMemory, DeviceShare, Features,
+    LoadableModel, Node, Outcome, Pool, ReadyModel, Replica, ReplicaKey, ReplicaState, Request,
+    Snapshot, Strategy, Wish, WishMode, decide,
 };
 use proptest::{prelude::*, sample::subsequence, strategy::Strategy as _};
 
@@ -10,6 +10,10 @@ const MODELS: [&str; 2] = ["llama", "mistral"];
 
 fn name() -> impl proptest::strategy::Strategy<Value = &'static str> {
     prop::sample::select(&NAMES[..])
+}
+
+fn profile() -> impl proptest::strategy::Strategy<Value = &'static str> {
+    prop_oneof![4 => Just(""), 1 => Just("warm")]
 }
 
 fn state() -> impl proptest::strategy::Strategy<Value = ReplicaState> {
@@ -30,7 +34,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn pool()(node in name(), id in name(), features in 0_u64..8, gpu: bool, loads: bool)
+    fn pool()(node in name(), id in name(), features in 0_u64..8, gpu: bool, loads: bool, profile in profile())
         -> Pool {
         let device = DeviceShare { id: DeviceId("g".into()), ratio: 1 };
         let model = LoadableModel {
@@ -38,6 +42,7 @@ prop_compose! {
         };
         Pool {
             features: Features(features),
+            sampler_profile: profile.into(),
             devices: gpu.then_some(device).into_iter().collect(),
             loadable: loads.then_some(model).into_iter().collect(),
             ..Pool::new(node, id)
@@ -87,14 +92,26 @@ fn wish() -> impl proptest::strategy::Strategy<Value = Wish> {
 }
 
 prop_compose! {
+    fn continuation()(by in 0_u64..8, by_same_engine in 0_u64..8, profile in profile()) -> Continuation {
+        Continuation {
+            by: Features(by),
+            by_same_engine: Features(by_same_engine),
+            engine: "".into(),
+            engine_version: "".into(),
+            sampler_profile: profile.into(),
+        }
+    }
+}
+
+prop_compose! {
     fn request()(
-        features in 0_u64..4, ctx_tokens in prop::option::of(1_u64..4), goes_on_with in prop::option::of(4_u64..8), alone: bool,
+        features in 0_u64..4, ctx_tokens in prop::option::of(1_u64..4), goes_on in prop::option::of(continuation()), alone: bool,
         wish in wish(), failed_on in prop::collection::vec(key(), 0..3), last in prop::option::of(key()),
     ) -> Request {
         Request {
             features: Features(features),
             ctx_tokens,
-            goes_on_with: goes_on_with.map(Features),
+            goes_on,
             alone,
             wish,
             failed_on,

@@ -1,6 +1,6 @@
 use placement::{
-    Cursor, DeviceId, DeviceShare, Features, Pool, Replica, ReplicaState, Request, Strategy, Wish,
-    WishMode, decide, to_empty,
+    Continuation, Cursor, DeviceId, DeviceShare, Features, Pool, Replica, ReplicaState, Request,
+    Strategy, Wish, WishMode, decide, to_empty,
 };
 
 use crate::house::{chosen, cluster, key, loaded, pool, ready, reasons, request};
@@ -87,7 +87,7 @@ fn a_replica_that_failed_is_excluded_while_another_is_open() {
 
 #[test]
 fn what_was_begun_goes_where_it_can_go_on_as_long_as_that_may_come_back() {
-    let begun = Request { goes_on_with: Some(Features(0b110)), ..request() };
+    let begun = Request { goes_on: Some(going_on(0b110, 0)), ..request() };
     let continuing = |state| {
         let able = Pool { features: Features(0b011), ..pool("b") };
         cluster([(pool("a"), ready("a")), (able, Replica { state, ..ready("b") })])
@@ -97,6 +97,46 @@ fn what_was_begun_goes_where_it_can_go_on_as_long_as_that_may_come_back() {
     let snapshot = continuing(ReplicaState::NotReady);
     assert_eq!(reasons(&snapshot, &begun), [["FEATURE_MISSING"], ["POOL_NOT_READY"]]);
     assert_eq!(chosen(&continuing(ReplicaState::Failed), &begun), Some("a"));
+}
+
+/// Verifies: ORCH-100, ORCH-102
+#[test]
+fn what_was_begun_goes_on_under_its_own_sampler_profile_and_is_repeated_by_its_own_engine_only() {
+    let check = |changed: fn(&mut Pool), expected: &[&str]| {
+        let begun = Request { goes_on: Some(going_on(0b01, 0b10)), ..request() };
+        let mut other = Pool { features: Features(0b10), ..pool("a") };
+        changed(&mut other);
+        let able = Pool { features: Features(0b10), ..pool("b") };
+        let snapshot = cluster([(other, ready("a")), (able, ready("b"))]);
+        assert_eq!(reasons(&snapshot, &begun), [expected, &[]]);
+    };
+    check(|_| {}, &[]);
+    check(|pool| pool.engine = "other".into(), &["VERSION_MISMATCH"]);
+    check(|pool| pool.engine_version = "2".into(), &["VERSION_MISMATCH"]);
+    check(|pool| pool.sampler_profile = "warm".into(), &["VERSION_MISMATCH"]);
+    check(|pool| pool.features = Features(0b100), &["FEATURE_MISSING"]);
+    // What needs no equal engine takes any, but no other profile.
+    let replays = |pool: &mut Pool| {
+        pool.features = Features(0b11);
+        pool.engine_version = "2".into();
+    };
+    check(replays, &[]);
+    let drawn_otherwise = |pool: &mut Pool| {
+        pool.features = Features(0b11);
+        pool.sampler_profile = "warm".into();
+    };
+    check(drawn_otherwise, &["VERSION_MISMATCH"]);
+}
+
+/// What goes on in a pool without engine, version and profile, as those of the tests are.
+fn going_on(by: u64, by_same_engine: u64) -> Continuation {
+    Continuation {
+        by: Features(by),
+        by_same_engine: Features(by_same_engine),
+        engine: "".into(),
+        engine_version: "".into(),
+        sampler_profile: "".into(),
+    }
 }
 
 #[test]
