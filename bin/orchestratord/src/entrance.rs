@@ -44,34 +44,20 @@ impl Entrance {
     }
 
     /// Reads tokens and certificates again, and lets them hold without a connection being dropped. Where one
-    /// of them cannot be used, nothing changes.
+    /// of them cannot be used, nothing changes. `held` is what of the configuration `wanted` holds now: what
+    /// waits for a restart is not touched, so that its files are not missed.
     ///
     /// # Errors
     /// What is wrong, with the key.
-    pub(crate) fn reload(&self, config: &Config) -> anyhow::Result<()> {
-        self.keeps_tls(config).context("tls")?;
+    pub(crate) fn reload(&self, held: &Config, wanted: &Config) -> anyhow::Result<()> {
         // Checked before anything is replaced.
-        let tokens = tokens::reread(&config.auth, &self.gate)?;
-        with_tls_files(&config.tls, |files| match &self.tls {
-            Some(tls) => Ok(tls.replace(files)?),
-            None => Ok(()),
-        })?;
-        if let Some(tokens) = tokens {
-            self.gate.replace_tokens(tokens).context("auth")?;
+        let access = tokens::access(&wanted.auth).context("auth")?;
+        if let Some(server) = self.tls.as_ref().filter(|_| held.tls == wanted.tls) {
+            with_tls_files(&wanted.tls, |files| Ok(server.replace(files)?))?;
         }
-        Ok(())
-    }
-
-    /// Whether TLS is spoken or not, as it was at the start.
-    ///
-    /// # Errors
-    /// It is not so.
-    pub(crate) fn keeps_tls(&self, config: &Config) -> anyhow::Result<()> {
-        let is_tls = config.tls.cert.is_some();
-        anyhow::ensure!(
-            is_tls == self.tls.is_some(),
-            "whether TLS is spoken changes with a restart only"
-        );
+        if held.auth == wanted.auth {
+            self.gate.replace(access);
+        }
         Ok(())
     }
 

@@ -2,38 +2,17 @@ use camino::Utf8Path;
 use config_schema::{Loaded, Origin, Pool, Problem};
 
 use crate::{
-    embedded_pool,
-    entrance::{self, Entrance},
+    embedded_pool, entrance,
     environment::{Environment, WrongConfig},
     pools, provisioning, telemetry, tokens,
 };
 
-/// Checks what a start needs beside a configuration that is right in itself: the files that it names, and
-/// what only the parts of the daemon know.
+/// Checks what a start or a reload needs beside a configuration that is right in itself: the files that it
+/// names, and what only the parts of the daemon know.
 ///
 /// # Errors
 /// All that is wrong, each with where it was given.
 pub(crate) fn check(loaded: &Loaded, environment: &Environment) -> Result<(), WrongConfig> {
-    check_beside(loaded, environment, None)
-}
-
-/// As [`check`], for a daemon that runs already, with callers that come in by `entrance`.
-///
-/// # Errors
-/// Likewise, and what cannot change while it runs.
-pub(crate) fn check_reload(
-    loaded: &Loaded,
-    environment: &Environment,
-    entrance: &Entrance,
-) -> Result<(), WrongConfig> {
-    check_beside(loaded, environment, Some(entrance))
-}
-
-fn check_beside(
-    loaded: &Loaded,
-    environment: &Environment,
-    entrance: Option<&Entrance>,
-) -> Result<(), WrongConfig> {
     let config = &loaded.config;
     let mut problems = Vec::new();
     let mut note = |path: &[&str], error: &anyhow::Error| {
@@ -49,14 +28,6 @@ fn check_beside(
     }
     if let Err(error) = entrance::tls(&config.tls) {
         note(&["tls"], &error);
-    }
-    if let Some(entrance) = entrance {
-        if let Err(error) = entrance.keeps_tls(config) {
-            note(&["tls"], &error);
-        }
-        if let Err(error) = tokens::keeps_kind(&config.auth, &entrance.gate) {
-            note(&["auth"], &error);
-        }
     }
     for (id, pool) in &config.pools {
         if let Pool::Candle(candle) = pool

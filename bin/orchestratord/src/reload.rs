@@ -66,9 +66,10 @@ impl Reload<'_> {
     /// Reads and checks everything, and takes over tokens and certificates, which alone can fail then.
     fn read(&self) -> anyhow::Result<(Config, BTreeMap<String, Setup>)> {
         let loaded = self.environment.load(self.cli)?;
-        preflight::check_reload(&loaded, self.environment, self.entrance)?;
-        let pools = Setup::all(&self.config.reread(&loaded.config))?;
-        self.entrance.reload(&loaded.config)?;
+        preflight::check(&loaded, self.environment)?;
+        let held = self.config.reread(&loaded.config);
+        let pools = Setup::all(&held)?;
+        self.entrance.reload(&held, &loaded.config)?;
         Ok((loaded.config, pools))
     }
 

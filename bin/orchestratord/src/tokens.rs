@@ -1,35 +1,17 @@
 use anyhow::Context as _;
 use camino::Utf8Path;
 use config_schema::{Auth, TokenScope};
-use http_edge::{Access, BearerToken, Gate, NamedToken, Scope, TokenSet};
+use http_edge::{Access, BearerToken, NamedToken, Scope, TokenSet};
 
-/// Who may come in at the start: everyone on this machine, or whoever has one of the configured tokens.
+/// Who may come in: everyone on this machine, or whoever has one of the configured tokens.
+///
+/// # Errors
+/// A token cannot be used, with its key.
 pub(crate) fn access(auth: &Auth) -> anyhow::Result<Access> {
     if !auth.is_required() {
         return Ok(Access::Local);
     }
     read(auth).map(Access::Tokens)
-}
-
-/// Reads all tokens again, for [`Gate::replace_tokens`]; nothing where none are needed.
-///
-/// # Errors
-/// One of them cannot be used, or whether tokens are needed has changed.
-pub(crate) fn reread(auth: &Auth, gate: &Gate) -> anyhow::Result<Option<TokenSet>> {
-    keeps_kind(auth, gate).context("auth")?;
-    if auth.is_required() { read(auth).map(Some) } else { Ok(None) }
-}
-
-/// Whether tokens are needed or not, as it was at the start.
-///
-/// # Errors
-/// It is not so.
-pub(crate) fn keeps_kind(auth: &Auth, gate: &Gate) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        matches!(*gate.access(), Access::Tokens(_)) == auth.is_required(),
-        "whether tokens are needed changes with a restart only"
-    );
-    Ok(())
 }
 
 fn read(auth: &Auth) -> anyhow::Result<TokenSet> {

@@ -15,7 +15,8 @@ const DEFAULT_NAME: &str = "default";
 const RESERVED_NAMES: [&str; 2] = ["localhost", "nobody"];
 
 /// Who may use the daemon. Without any token only loopback is served, and none is asked for; with one, all
-/// but `/healthz` and `/readyz` need it. Whether there are tokens at all changes with a restart.
+/// but `/healthz` and `/readyz` need it. With SIGHUP tokens come and go; the last one goes only where the daemon
+/// listens on loopback.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(default, deny_unknown_fields))]

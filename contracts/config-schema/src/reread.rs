@@ -18,11 +18,16 @@ pub struct Change {
 
 impl Config {
     /// What holds once a daemon that runs with this has read `wanted`: keys that need a restart stay as they
-    /// are.
+    /// are. So does whether TLS is spoken; and whether tokens are needed, where the address is one that others
+    /// can reach: an address that waits for a restart must not be opened by what comes before it.
     #[must_use]
     pub fn reread(&self, wanted: &Self) -> Self {
         let wanted = wanted.clone();
+        let takes_auth = wanted.auth.is_required() || self.server.addr.ip().is_loopback();
+        let takes_tls = wanted.tls.cert.is_some() == self.tls.cert.is_some();
         Self {
+            auth: if takes_auth { wanted.auth } else { self.auth.clone() },
+            tls: if takes_tls { wanted.tls } else { self.tls.clone() },
             profile: self.profile,
             data_dir: self.data_dir.clone(),
             store: self.store.clone(),

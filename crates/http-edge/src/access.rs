@@ -27,6 +27,20 @@ pub(crate) struct Asked<'a> {
 }
 
 impl Access {
+    /// Names and callers that have a token here, and not in `other`.
+    fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a ClientIdentity> {
+        let known = |who: &ClientIdentity| other.callers().any(|its| its == who);
+        self.callers().filter(move |who| !known(who))
+    }
+
+    fn callers(&self) -> impl Iterator<Item = &ClientIdentity> {
+        let tokens = match self {
+            Self::Local => None,
+            Self::Tokens(tokens) => Some(tokens),
+        };
+        tokens.into_iter().flat_map(TokenSet::callers)
+    }
+
     pub(crate) fn judge(&self, asked: &Asked<'_>) -> Result<ClientIdentity, Problem> {
         match (self, asked.presented) {
             (Self::Local, _) => {
@@ -63,11 +77,6 @@ fn challenge(code: ErrorCode, message: &str) -> Problem {
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<RwLock<Arc<Access>>>);
 
-/// Whether tokens are needed at all is settled at the start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the daemon was started without tokens; they begin to hold with a restart")]
-pub struct StartedWithoutTokens;
-
 impl Gate {
     /// A gate that begins with `access`.
     #[must_use]
@@ -81,14 +90,16 @@ impl Gate {
         Arc::clone(&self.0.read().expect("no holder panics"))
     }
 
-    /// Lets these tokens hold in place of the former ones, from the next request on. Whose requests are
-    /// under way keeps them. Each token that came or went is an audit event.
-    ///
-    /// # Errors
-    /// [`StartedWithoutTokens`]; nothing changes then.
-    pub fn replace_tokens(&self, tokens: TokenSet) -> Result<(), StartedWithoutTokens> {
+    /// Lets this hold in place of what held, from the next request on. Whose requests are under way keeps
+    /// them. Each token that came or went is an audit event, and so is that tokens are needed now, or are not
+    /// any more. The caller minds that [`Access::Local`] is for loopback binds only.
+    pub fn replace(&self, access: Access) {
         let mut held = self.0.write().expect("no holder panics");
-        let Access::Tokens(former) = &**held else { return Err(StartedWithoutTokens) };
+        let needs_tokens = |access: &Access| matches!(access, Access::Tokens(_));
+        if needs_tokens(&held) != needs_tokens(&access) {
+            let outcome = if needs_tokens(&access) { "tokens_needed" } else { "no_tokens_needed" };
+            tracing::info!(target: "audit", audit = true, event = "access_changed", outcome);
+        }
         let change = |who: &ClientIdentity, outcome| {
             tracing::info!(
                 target: "audit",
@@ -100,10 +111,9 @@ impl Gate {
                 scope = ?who.scope(),
             );
         };
-        tokens.beyond(former).for_each(|who| change(who, "added"));
-        former.beyond(&tokens).for_each(|who| change(who, "removed"));
-        *held = Arc::new(Access::Tokens(tokens));
-        Ok(())
+        access.beyond(&held).for_each(|who| change(who, "added"));
+        held.beyond(&access).for_each(|who| change(who, "removed"));
+        *held = Arc::new(access);
     }
 }
 

@@ -28,7 +28,7 @@ mod tls;
 mod token;
 mod write_limit;
 
-pub use access::{Access, Gate, StartedWithoutTokens};
+pub use access::{Access, Gate};
 pub use bind::{BindRefused, check_bind};
 pub use body::{JsonBody, problem_of_body, read_body, read_json};
 pub use control::EdgeControl;

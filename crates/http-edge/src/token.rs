@@ -153,11 +153,8 @@ impl TokenSet {
         usize::try_from(found).ok().and_then(|index| self.0.get(index)).map(|(_, who)| who)
     }
 
-    /// Names and callers that `self` has and `other` has not.
-    pub(crate) fn beyond<'a>(
-        &'a self,
-        other: &'a Self,
-    ) -> impl Iterator<Item = &'a ClientIdentity> {
-        self.0.iter().map(|(_, who)| who).filter(|who| other.0.iter().all(|(_, its)| its != *who))
+    /// Name and caller of each token.
+    pub(crate) fn callers(&self) -> impl Iterator<Item = &ClientIdentity> {
+        self.0.iter().map(|(_, who)| who)
     }
 }

@@ -68,6 +68,45 @@ async fn a_task_is_handed_in_and_streamed_over_tls_and_http2() {
         (log.contains("reload_refused") && log.contains("tls.cert")).then_some(())
     });
     run_task(&client, &https(&daemon)).await;
+
+    // Without it the rest holds, and it is spoken on, also when its files are gone.
+    std::fs::remove_file(&cert_file).unwrap();
+    home.configure(&format!("{}\n[log]\nlevel = \"debug\"", pool_of(&engine)));
+    hang_up(&home, &daemon, "\"need_restart\":\"tls.cert, tls.key\"");
+    run_task(&client, &https(&daemon)).await;
+}
+
+/// Sends the signal, and waits for a line that answers it.
+fn hang_up(home: &Home, daemon: &Daemon, expected: &str) {
+    let before = home.log().len();
+    daemon.signal(nix::sys::signal::Signal::SIGHUP);
+    wait_for("the signal is answered", || {
+        let log = &home.log()[before..];
+        assert!(!log.contains("reload_refused"), "{log}");
+        (log.contains(expected) && log.contains("\"reloaded\"")).then_some(())
+    });
+}
+
+/// Verifies: ORCH-237, ORCH-285
+#[tokio::test]
+async fn tls_begins_with_a_restart_and_what_comes_with_it_holds_at_once() {
+    install_provider();
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::scripted(&engine, "", "");
+    let daemon = home.start().ready();
+    let (cert_file, key_file) = (home.path().join("cert.pem"), home.path().join("key.pem"));
+    std::fs::write(&cert_file, cert.pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    let tls = format!("[tls]\ncert = \"{cert_file}\"\nkey = \"{key_file}\"");
+    let more = "[queue]\nmodel_capacity = 77";
+    home.configure(&format!("{}\n{tls}\n{more}", pool_of(&engine)));
+    hang_up(&home, &daemon, "\"need_restart\":\"tls.cert, tls.key\"");
+    let able = daemon.get("/v2/meta/capabilities").json();
+    assert_eq!(able["limits"]["queue_model_capacity"], 77);
+    assert!(!able["features"].as_array().unwrap().contains(&"tls".into()), "{able}");
 }
 
 /// Verifies: ORCH-274

@@ -193,6 +193,87 @@ fn tokens_are_reread_at_a_hangup_and_open_streams_go_on() {
     assert!(!log.contains(&"new".repeat(32)) && log.contains("token_rotated"), "{log}");
 }
 
+/// Sends the signal, and waits for the answer; what was logged since.
+fn hang_up(home: &Home, daemon: &Daemon) -> String {
+    let before = home.log().len();
+    daemon.signal(Signal::SIGHUP);
+    crate::waiting::wait_for("the signal is answered", || {
+        let log = home.log()[before..].to_owned();
+        let is_answered = log.contains("\"reloaded\"") || log.contains("reload_refused");
+        (is_answered && log.ends_with('\n')).then_some(log)
+    })
+}
+
+/// Verifies: ORCH-232, ORCH-233, ORCH-285
+#[test]
+fn a_reload_asks_for_tokens_and_stops_asking_and_streams_go_on() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::scripted(&engine, "", "");
+    let daemon = home.start().ready();
+    let id = daemon.submit(&scripted_task("[[stall_after=1]]"));
+    let mut stream = daemon.events(&id);
+    stream.take(2);
+    let file = home.path().join("ann");
+    std::fs::write(&file, "short").unwrap();
+    let ann = format!("[auth.tokens.ann]\nscope = \"admin\"\nfile = \"{file}\"\n");
+    let more = "[queue]\nmodel_capacity = 77\n";
+    home.configure(&format!("{}\n{ann}{more}", pool_of(&engine)));
+
+    // Tokens that cannot be had are no reason to go on without, nor to let the rest hold.
+    assert!(hang_up(&home, &daemon).contains("auth.tokens.ann.file"));
+    let capacity = |request: Request| {
+        let able = request.send(daemon.addr).json();
+        able["limits"]["queue_model_capacity"].clone()
+    };
+    let able = || Request::get("/v2/meta/capabilities");
+    assert_eq!(capacity(able()), 256);
+
+    std::fs::write(&file, "ann".repeat(32)).unwrap();
+    let log = hang_up(&home, &daemon);
+    assert!(log.contains("access_changed") && log.contains("tokens_needed"), "{log}");
+    assert!(!log.contains("restart_needed"), "{log}");
+    daemon.get("/v2/tasks").expect_error(401, "MISSING_TOKEN");
+    assert_eq!(capacity(by("ann", able())), 77);
+    let listed = by("ann", able()).send(daemon.addr).json();
+    assert!(listed["features"].as_array().unwrap().contains(&json!("tokens")), "{listed}");
+
+    home.configure(&format!("{}\n{more}", pool_of(&engine)));
+    let log = hang_up(&home, &daemon);
+    assert!(log.contains("no_tokens_needed"), "{log}");
+    assert_eq!(capacity(able()), 77);
+    let lured = Request::get("/v2/tasks").header("Host", "attacker.example").send(daemon.addr);
+    lured.expect_error(403, "HOST_NOT_ALLOWED");
+    daemon.cancel(&id);
+    assert!(stream.rest().last().unwrap().is_terminal(), "the stream was cut");
+    daemon.stop();
+}
+
+/// Verifies: ORCH-231, ORCH-285
+#[test]
+fn the_last_token_stays_until_a_restart_where_others_can_reach_the_daemon() {
+    let home = Home::new("");
+    let file = home.path().join("ann");
+    std::fs::write(&file, "ann".repeat(32)).unwrap();
+    let pool = "[pools.x]\nengine = \"openai\"\nurl = \"http://127.0.0.1:9\"\n";
+    home.configure(&format!(
+        "[server]\naddr = \"0.0.0.0:0\"\n[auth]\ntoken_file = \"{file}\"\n{pool}"
+    ));
+    let daemon = home.start();
+    let local = SocketAddr::from(([127, 0, 0, 1], daemon.addr.port()));
+    let status = |request: Request| request.send(local).status;
+    let tasks = || Request::get("/v2/tasks");
+    std::fs::remove_file(&file).unwrap();
+    home.configure(&format!("[server]\naddr = \"127.0.0.1:0\"\n{pool}"));
+    let log = hang_up(&home, &daemon);
+    assert!(log.contains("\"need_restart\":\"auth.token_file, server.addr\""), "{log}");
+    assert_eq!((status(tasks()), status(by("ann", tasks()))), (401, 200));
+
+    home.configure(&format!("[server]\naddr = \"0.0.0.0:0\"\n{pool}"));
+    assert!(hang_up(&home, &daemon).contains("reload_refused"));
+    assert_eq!((status(tasks()), status(by("ann", tasks()))), (401, 200));
+    daemon.stop();
+}
+
 /// Verifies: ORCH-034, ORCH-011, ORCH-037
 #[test]
 fn a_rate_that_is_exceeded_is_told_with_the_time_to_wait() {

@@ -156,10 +156,42 @@ fn each_key_either_holds_at_once_or_waits_for_a_restart() {
             "telemetry.otlp_interval_ms",
             "telemetry.otlp_queue_max",
             "telemetry.otlp_timeout_ms",
+            "tls.cert",
+            "tls.client_ca",
+            "tls.key",
         ]
     );
     assert_eq!(running.changes(&effective).len() + waiting.len(), all.len());
     assert_eq!(effective.reread(&wanted), effective, "what was read once is read again");
+}
+
+/// Verifies: ORCH-231, ORCH-232, ORCH-285
+#[test]
+fn a_reload_opens_no_address_that_others_can_reach() {
+    let local = config("");
+    let with_token = config("[auth]\ntoken_file = \"/t\"");
+    let far = config("[server]\naddr = \"0.0.0.0:8080\"\n[auth]\ntoken_file = \"/t\"");
+    let needs = |config: Config| config.auth.is_required();
+    assert!(needs(local.reread(&with_token)), "tokens begin to hold");
+    assert!(!needs(with_token.reread(&local)), "nobody else can come in");
+    let held = far.reread(&local);
+    assert_eq!((held.auth, held.server.addr), (far.auth.clone(), far.server.addr));
+    assert_eq!(keys(&far.reread(&local).changes(&local)), ["auth.token_file", "server.addr"]);
+    // The address comes with the next start; the token is there before it.
+    assert_eq!(keys(&local.reread(&far).changes(&far)), ["server.addr"]);
+}
+
+/// Verifies: ORCH-285
+#[test]
+fn files_of_tls_are_taken_over_and_whether_it_is_spoken_is_not() {
+    let plain = config("");
+    let tls = config("[tls]\ncert = \"/c\"\nkey = \"/k\"");
+    let other = config("[tls]\ncert = \"/d\"\nkey = \"/l\"\nclient_ca = \"/a\"");
+    assert_eq!(tls.reread(&other).tls, other.tls);
+    for (running, wanted) in [(&plain, &tls), (&tls, &plain)] {
+        assert_eq!(running.reread(wanted).tls, running.tls);
+        assert_eq!(keys(&running.reread(wanted).changes(wanted)), ["tls.cert", "tls.key"]);
+    }
 }
 
 /// Verifies: ORCH-285

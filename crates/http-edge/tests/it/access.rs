@@ -189,13 +189,31 @@ async fn tokens_are_replaced_on_open_connections_and_names_stay() {
     };
     assert_eq!(who(&old).await, (200, 1));
     assert_eq!(who(&new).await, (401, 0));
-    gate.replace_tokens(tokens(vec![named("ann", &new, Some(&old))])).unwrap();
+    gate.replace(Access::Tokens(tokens(vec![named("ann", &new, Some(&old))])));
     assert_eq!(who(&old).await, (200, 1));
     assert_eq!(who(&new).await, (200, 1));
     assert_eq!(who(TOKEN).await, (401, 0));
-    gate.replace_tokens(tokens(vec![named("ann", &new, None)])).unwrap();
+    gate.replace(Access::Tokens(tokens(vec![named("ann", &new, None)])));
     assert_eq!(who(&old).await, (401, 0));
     assert_eq!(who(&new).await, (200, 1));
-    let open = Gate::new(Access::Local);
-    assert!(open.replace_tokens(tokens(vec![named("ann", &new, None)])).is_err());
+}
+
+/// Verifies: ORCH-232, ORCH-236, ORCH-285
+#[tokio::test]
+async fn tokens_begin_and_cease_to_be_needed_on_open_connections() {
+    let gate = Gate::new(Access::Local);
+    let server = RunningServer::start(EdgeOptions::new(gate.clone())).await;
+    let mut stream = server.connect().await;
+    let mut ask = async |host: &str, token: &str| {
+        let head = format!(
+            "GET /v2/who HTTP/1.1\nHost: {host}\nX-Correlation-Id: c\nAuthorization: Bearer {token}"
+        );
+        send(&mut stream, &head, "").await;
+        Answer::read(&mut stream).await.status
+    };
+    assert_eq!((ask("localhost", "").await, ask("far.example", TOKEN).await), (200, 403));
+    gate.replace(Access::Tokens(tokens(vec![named("ann", TOKEN, None)])));
+    assert_eq!((ask("localhost", "").await, ask("far.example", TOKEN).await), (401, 200));
+    gate.replace(Access::Local);
+    assert_eq!((ask("localhost", "").await, ask("far.example", TOKEN).await), (200, 403));
 }

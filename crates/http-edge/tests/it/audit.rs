@@ -105,11 +105,20 @@ async fn callers_are_told_by_digest_and_floods_by_number() {
     assert!(failed[0]["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
     assert_eq!(server.counters.denied(), 100, "all are counted");
 
-    gate.replace_tokens(tokens(&"n".repeat(32))).unwrap();
+    gate.replace(Access::Tokens(tokens(&"n".repeat(32))));
     let rotated = lines.audited("token_rotated");
     let outcomes: Vec<&Value> = rotated.iter().map(|event| &event["outcome"]).collect();
     assert_eq!(outcomes, ["added", "removed"]);
     assert_eq!(rotated[1]["caller"], caller.as_str());
+    assert!(lines.audited("access_changed").is_empty(), "{}", lines.text());
+    gate.replace(Access::Local);
+    gate.replace(Access::Tokens(tokens(SECRET)));
+    let changed = lines.audited("access_changed");
+    let outcomes: Vec<&Value> = changed.iter().map(|event| &event["outcome"]).collect();
+    assert_eq!(outcomes, ["no_tokens_needed", "tokens_needed"]);
+    let rotated = lines.audited("token_rotated");
+    let outcomes: Vec<&Value> = rotated[2..].iter().map(|event| &event["outcome"]).collect();
+    assert_eq!(outcomes, ["removed", "added"]);
     let text = lines.text();
     assert!(!text.contains(SECRET) && !text.contains("guessed") && !text.contains("nnnn"));
 }
