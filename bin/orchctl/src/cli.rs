@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done; also when the reader of the output went away
-  1    the task, or what `models` began, failed, expired or was canceled; `doctor` found something
+  1    the task or operation failed, expired or was canceled; `doctor` found something
   2    wrong usage
   3    the daemon cannot be reached
   4    the daemon refused
@@ -67,6 +67,11 @@ pub(crate) enum Command {
     Models {
         #[command(subcommand)]
         command: ModelsCommand,
+    },
+    /// List what takes long, such as fetching a model; show, cancel and wait for one.
+    Operations {
+        #[command(subcommand)]
+        command: OperationsCommand,
     },
     /// Explain a task in sentences: what it waits for, what was tried, what to do.
     Why {
@@ -131,6 +136,33 @@ pub(crate) enum ModelsCommand {
     Verify {
         /// A model's name or id.
         model: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperationsCommand {
+    /// List operations, newest first; ended ones are kept for a day.
+    Ls {
+        /// Most operations to list.
+        #[arg(long, value_name = "OPERATIONS", default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show an operation: how far it is, its result or what went wrong.
+    Show {
+        /// An operation's id, or the start or end of one.
+        operation: String,
+    },
+    /// Cancel an operation, where its kind allows that; one that has ended stays as it is.
+    Cancel {
+        /// An operation's id, or the start or end of one.
+        operation: String,
+    },
+    /// Wait for the end of an operation, and show how far it is.
+    ///
+    /// Goes on when the connection breaks or the daemon restarts. Ctrl-C leaves it to the daemon.
+    Wait {
+        /// An operation's id, or the start or end of one.
+        operation: String,
     },
 }
 

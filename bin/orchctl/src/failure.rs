@@ -34,10 +34,10 @@ pub(crate) enum Failure {
     Prompt(#[source] io::Error),
     #[error(transparent)]
     Request(#[from] InvalidField),
-    #[error("no task begins or ends with `{text}` among the last {searched}; give its whole id")]
-    NoSuchTask { text: String, searched: usize },
+    #[error("no {what} begins or ends with `{text}` among the last {searched}; give its whole id")]
+    NoSuchId { what: &'static str, text: String, searched: usize },
     #[error("`{text}` may be {}; give more of the id", candidates.join(" or "))]
-    ManyTasks { text: String, candidates: Vec<String> },
+    ManyIds { text: String, candidates: Vec<String> },
     #[error("cannot write the manual into {dir}; name a folder that can be written")]
     ManPages {
         dir: Utf8PathBuf,
@@ -60,6 +60,9 @@ pub(crate) enum Failure {
     OperationFailed { what: String, body: Box<ReportedError> },
     #[error("{what} was canceled by somebody else; say the same again to go on")]
     OperationCanceled { what: String },
+    /// An operation that was only watched.
+    #[error("operation {operation_id} was canceled")]
+    WatchedCanceled { operation_id: String },
     /// An operation that succeeded must tell the model.
     #[error("operation {operation_id} succeeded and names no model; see `orchctl models ls`")]
     NoModel { operation_id: String },
@@ -105,14 +108,15 @@ impl Failure {
             | Self::TaskCanceled { .. }
             | Self::OperationFailed { .. }
             | Self::OperationCanceled { .. }
+            | Self::WatchedCanceled { .. }
             | Self::NotVerified { .. }
             | Self::Findings { .. } => 1,
             Self::TokenFile { .. }
             | Self::Prompt(_)
             | Self::Request(_)
-            | Self::NoSuchTask { .. }
+            | Self::NoSuchId { .. }
             | Self::ModelFile { .. }
-            | Self::ManyTasks { .. } => 2,
+            | Self::ManyIds { .. } => 2,
             Self::Client(error)
             | Self::LostSight { source: error, .. }
             | Self::LostOperation { source: error, .. }

@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod operation_bar;
 mod output;
+mod part_of_id;
 mod progress_note;
 mod table;
 mod task_name;
@@ -67,6 +68,9 @@ async fn perform(cli: Cli) -> Result<(), Failure> {
         }
         Command::Cancel { task } => commands::cancel(&client, &task, &mut output).await,
         Command::Models { command } => commands::models(&client, command, &mut output).await,
+        Command::Operations { command } => {
+            commands::operations(&client, command, &mut output).await
+        }
         Command::Status => commands::status(&client, &mut output).await,
         Command::Why { task } => commands::why(&client, &task, &mut output).await,
         Command::Doctor { data_dir } => {

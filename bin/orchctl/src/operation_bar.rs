@@ -67,16 +67,18 @@ impl OperationBar {
             eprintln!("{}", json!({ "operation": operation }));
             return;
         }
-        let progress = &operation.progress;
-        let size = match (progress.bytes_done, progress.bytes_total) {
-            (Some(done), Some(total)) => {
-                format!(", {} of {}", byte_size(done), byte_size(total))
-            }
-            (Some(done), None) => format!(", {}", byte_size(done)),
-            (None, _) => String::new(),
-        };
-        eprintln!("{}: {}{size}{}", self.what, step_words(progress), left(progress));
+        eprintln!("{}: {}", self.what, progress_words(&operation.progress));
     }
+}
+
+/// Step, size and time left, in words.
+pub(crate) fn progress_words(progress: &OperationProgress) -> String {
+    let size = match (progress.bytes_done, progress.bytes_total) {
+        (Some(done), Some(total)) => format!(", {} of {}", byte_size(done), byte_size(total)),
+        (Some(done), None) => format!(", {}", byte_size(done)),
+        (None, _) => String::new(),
+    };
+    format!("{}{size}{}", step_words(progress), left(progress))
 }
 
 fn tenth(progress: &OperationProgress) -> u64 {

@@ -13,6 +13,8 @@ mod failing;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod operations;
+#[cfg(test)]
 mod papers;
 #[cfg(test)]
 mod program;
