@@ -41,8 +41,8 @@ pub(crate) fn check(loaded: &Loaded, environment: &Environment) -> Result<(), Wr
     if let Err(error) = provisioning::check(environment, config) {
         note(&["egress"], &error);
     }
-    if let Err(error) = telemetry::check(&config.telemetry) {
-        note(&["telemetry", "otlp_endpoint"], &error);
+    if let Err((key, error)) = telemetry::check(&config.telemetry) {
+        note(&["telemetry", key], &error);
     }
     match environment.data_dir(config) {
         Err(error) => note(&["data_dir"], &error),

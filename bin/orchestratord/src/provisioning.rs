@@ -59,7 +59,9 @@ fn hub(config: &Config) -> anyhow::Result<Hub> {
     let egress = &config.egress;
     let token = egress.hub_token_file.as_ref().map(|path| {
         let text = std::fs::read_to_string(path);
-        text.with_context(|| format!("egress.hub_token_file: cannot read {path}"))
+        let text = text.with_context(|| format!("egress.hub_token_file: cannot read {path}"))?;
+        crate::logging::masker().register(text.trim());
+        anyhow::Ok(text)
     });
     Ok(Hub {
         url: egress.hub_url.parse().context("egress.hub_url is no URL")?,

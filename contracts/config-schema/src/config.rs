@@ -196,7 +196,15 @@ impl Config {
             with_default_model(catalog, &models, &pools, section)
         });
         let log = reader.section("log", Log::read);
-        let telemetry = reader.section("telemetry", Telemetry::read);
+        let telemetry = reader.section("telemetry", |section| {
+            let telemetry = Telemetry::read(section);
+            if telemetry.otlp_headers_file.is_some()
+                && let Some(why) = telemetry.unfit_headers()
+            {
+                section.wrong("otlp_headers_file", why.to_owned());
+            }
+            telemetry
+        });
         check_names(&models, &pools, reader);
         check_shared_models(&pools, reader);
         check_aliases(&aliases, &models, reader);

@@ -297,10 +297,13 @@ settings! {
 
 settings! {
     /// Spans of tasks, for a collector that speaks OTLP over HTTP. Nothing is sent without an endpoint, and
-    /// builds without the feature `otlp` refuse one.
+    /// builds without the feature `otlp` refuse one. All of it changes with a restart.
     pub struct Telemetry {
         /// Address of the collector, such as `http://127.0.0.1:4318`; `/v1/traces` is added.
         otlp_endpoint: Option<String> = None => collector;
+        /// File of header fields that the collector is sent with each request, such as
+        /// `Authorization: Bearer TOKEN`, one a line. Sent over `https`, or to this machine, only.
+        otlp_headers_file: Option<Utf8PathBuf> = None;
         /// Most spans that wait to be sent; further ones are dropped and counted.
         otlp_queue_max: usize = 2_048, 1..=1_000_000;
         /// Most spans of one request.
@@ -426,6 +429,26 @@ fn collector(text: &str) -> Result<(), &'static str> {
         Err(_) => Err(
             "an address such as \"http://127.0.0.1:4318\", without credentials, query and fragment",
         ),
+    }
+}
+
+impl Telemetry {
+    /// What is wrong with sending header fields to the collector.
+    pub(crate) fn unfit_headers(&self) -> Option<&'static str> {
+        let Some(endpoint) = &self.otlp_endpoint else {
+            return Some("means nothing without otlp_endpoint");
+        };
+        let Some(rest) = endpoint.strip_prefix("http://") else { return None };
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _port)) => address,
+            None => authority.split(':').next().unwrap_or_default(),
+        };
+        let is_loopback = host.eq_ignore_ascii_case("localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        (!is_loopback).then_some(
+            "is for a collector on this machine or behind https: others could read what is sent",
+        )
     }
 }
 

@@ -78,7 +78,8 @@ pub fn export(options: OtlpOptions) -> Result<(OtlpSpans, OtlpExporter), OtlpErr
     let timeout = Duration::from_millis(options.timeout_ms);
     let client = Client::builder()
         .user_agent(concat!("spans-otlp/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
+        .redirect(redirect::Policy::none()) // nor are the headers sent to anybody else
+        .default_headers(options.headers.clone())
         .no_proxy() // what the environment says is not for this crate to read
         .timeout(timeout)
         .connect_timeout(timeout)

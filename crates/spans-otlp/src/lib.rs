@@ -11,6 +11,7 @@
 mod counts;
 mod error;
 mod exporter;
+mod headers;
 mod options;
 mod spans;
 mod wire;
@@ -18,5 +19,6 @@ mod wire;
 pub use counts::SpanCounts;
 pub use error::OtlpError;
 pub use exporter::{OtlpExporter, export};
+pub use headers::read_headers;
 pub use options::OtlpOptions;
 pub use spans::OtlpSpans;

@@ -1,8 +1,12 @@
+use reqwest::header::HeaderMap;
+
 /// Where spans are sent, and how much waits on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OtlpOptions {
     /// Address of the collector without the signal's path, such as `http://127.0.0.1:4318`.
     pub endpoint: String,
+    /// Fields sent with each request, such as what the collector knows its senders by.
+    pub headers: HeaderMap,
     /// Version of the program, told to the collector.
     pub service_version: String,
     /// Most spans that wait; further ones are dropped. At least 1.
@@ -21,6 +25,7 @@ impl Default for OtlpOptions {
     fn default() -> Self {
         Self {
             endpoint: "http://127.0.0.1:4318".to_owned(),
+            headers: HeaderMap::new(),
             service_version: String::new(),
             queue_max: 2048,
             batch_max: 512,

@@ -12,20 +12,22 @@ pub(crate) struct Telemetry;
 pub(crate) struct Exporting;
 
 /// # Errors
-/// An export is configured, which this build cannot do.
-pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        settings.otlp_endpoint.is_none(),
+/// An export is configured, which this build cannot do; with the key at fault.
+pub(crate) fn check(settings: &Settings) -> Result<(), (&'static str, anyhow::Error)> {
+    if settings.otlp_endpoint.is_none() {
+        return Ok(());
+    }
+    let error = anyhow::anyhow!(
         "this build exports no spans; leave it out, or build with `--features otlp`"
     );
-    Ok(())
+    Err(("otlp_endpoint", error))
 }
 
 impl Telemetry {
     /// # Errors
     /// As [`check`].
     pub(crate) fn open(settings: &Settings) -> anyhow::Result<(Self, Exporting)> {
-        check(settings).map_err(|error| error.context("telemetry.otlp_endpoint"))?;
+        check(settings).map_err(|(key, error)| error.context(format!("telemetry.{key}")))?;
         Ok((Self, Exporting))
     }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use config_schema::Telemetry as Settings;
+use http::HeaderMap;
 use orchestrator::SpanSink;
 use spans_otlp::{OtlpExporter, OtlpOptions, OtlpSpans};
 use tokio::task::JoinSet;
@@ -20,15 +21,18 @@ pub(crate) struct Exporting {
 }
 
 /// # Errors
-/// The export that is configured cannot be set up.
-pub(crate) fn check(settings: &Settings) -> anyhow::Result<()> {
+/// The export that is configured cannot be set up; with the key at fault.
+pub(crate) fn check(settings: &Settings) -> Result<(), (&'static str, anyhow::Error)> {
     halves(settings).map(drop)
 }
 
-fn halves(settings: &Settings) -> anyhow::Result<Option<(OtlpSpans, OtlpExporter)>> {
+type Halves = (OtlpSpans, OtlpExporter);
+
+fn halves(settings: &Settings) -> Result<Option<Halves>, (&'static str, anyhow::Error)> {
     let Some(endpoint) = &settings.otlp_endpoint else { return Ok(None) };
     let options = OtlpOptions {
         endpoint: endpoint.clone(),
+        headers: headers(settings).map_err(|error| ("otlp_headers_file", error))?,
         service_version: env!("CARGO_PKG_VERSION").to_owned(),
         queue_max: settings.otlp_queue_max,
         batch_max: settings.otlp_batch_max,
@@ -36,7 +40,20 @@ fn halves(settings: &Settings) -> anyhow::Result<Option<(OtlpSpans, OtlpExporter
         timeout_ms: settings.otlp_timeout_ms,
         flush_ms: settings.otlp_flush_ms,
     };
-    Ok(Some(spans_otlp::export(options)?))
+    spans_otlp::export(options).map(Some).map_err(|error| ("otlp_endpoint", error.into()))
+}
+
+/// The header fields for the collector; their values are secrets.
+fn headers(settings: &Settings) -> anyhow::Result<HeaderMap> {
+    let Some(path) = &settings.otlp_headers_file else { return Ok(HeaderMap::new()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    let headers = spans_otlp::read_headers(&text).with_context(|| path.to_string())?;
+    for value in headers.values().filter_map(|value| value.to_str().ok()) {
+        crate::logging::masker().register(value);
+        // Behind the scheme stands what others would use.
+        value.split_whitespace().for_each(|word| crate::logging::masker().register(word));
+    }
+    Ok(headers)
 }
 
 impl Telemetry {
@@ -46,7 +63,8 @@ impl Telemetry {
     /// As [`check`].
     pub(crate) fn open(settings: &Settings) -> anyhow::Result<(Self, Exporting)> {
         let mut exporting = Exporting::default();
-        let halves = halves(settings).context("telemetry.otlp_endpoint")?;
+        let halves =
+            halves(settings).map_err(|(key, error)| error.context(format!("telemetry.{key}")))?;
         let spans = halves.map(|(spans, exporter)| {
             exporting.run.spawn(exporter.run(exporting.stop.clone()));
             spans

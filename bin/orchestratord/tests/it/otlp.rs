@@ -26,7 +26,7 @@ mod exporting {
 
     use super::{Home, ScriptedEngine};
     use crate::{
-        daemon::{Daemon, scripted_task},
+        daemon::{Daemon, pool_of, scripted_task},
         http::Request,
         openmetrics::Page,
         waiting::wait_for,
@@ -48,6 +48,8 @@ mod exporting {
     struct Collector {
         url: String,
         spans: Arc<Mutex<Vec<Span>>>,
+        /// Heads of the requests.
+        heads: Arc<Mutex<Vec<String>>>,
     }
 
     impl Collector {
@@ -55,13 +57,15 @@ mod exporting {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let url = format!("http://{}", listener.local_addr().unwrap());
             let spans = Arc::new(Mutex::new(Vec::new()));
-            let told = Arc::clone(&spans);
+            let heads = Arc::new(Mutex::new(Vec::new()));
+            let (told, asked) = (Arc::clone(&spans), Arc::clone(&heads));
             thread::spawn(move || {
                 let mut silent = Vec::new(); // kept open, and never answered
                 for stream in listener.incoming() {
                     let Ok(mut stream) = stream else { return };
                     if answers {
-                        let body = read_post(&mut stream);
+                        let (head, body) = read_post(&mut stream);
+                        asked.lock().unwrap().push(head);
                         told.lock().unwrap().extend(decode(&body));
                         let answer =
                             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -71,7 +75,7 @@ mod exporting {
                     }
                 }
             });
-            Self { url, spans }
+            Self { url, spans, heads }
         }
 
         fn spans(&self) -> Vec<Span> {
@@ -83,20 +87,21 @@ mod exporting {
         }
     }
 
-    /// The body of a request to the one path that traces go to.
-    fn read_post(stream: &mut TcpStream) -> Vec<u8> {
+    /// Head and body of a request to the one path that traces go to.
+    fn read_post(stream: &mut TcpStream) -> (String, Vec<u8>) {
         let mut read = Vec::new();
         let mut buffer = [0; 4096];
         loop {
             let head_end = read.windows(4).position(|four| four == b"\r\n\r\n");
             if let Some(end) = head_end {
-                let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
+                let sent = String::from_utf8_lossy(&read[..end]).into_owned();
+                let head = sent.to_ascii_lowercase();
                 assert!(head.starts_with("post /v1/traces http/1.1"), "{head}");
                 assert!(head.contains("content-type: application/x-protobuf"), "{head}");
                 let length = head.split("content-length: ").nth(1).unwrap();
                 let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
                 if read.len() >= end + 4 + length {
-                    return read[end + 4..end + 4 + length].to_vec();
+                    return (sent, read[end + 4..end + 4 + length].to_vec());
                 }
             }
             let count = stream.read(&mut buffer).unwrap();
@@ -223,6 +228,55 @@ mod exporting {
         let own = of_trace(own.first().unwrap());
         assert_eq!(own.len(), STAGES.len(), "{own:?}");
         assert!(own.iter().any(|span| span.name == "admission" && span.parent.is_empty()));
+    }
+
+    /// Verifies: ORCH-233, ORCH-269
+    #[test]
+    fn the_collector_is_sent_the_header_fields_of_a_file_and_nobody_else_sees_them() {
+        let engine = ScriptedEngine::start(&[]);
+        let collector = Collector::start(true);
+        let secret = "opensesame-0123456789";
+        let home = Home::scripted(&engine, "", "");
+        let file = home.path().join("headers");
+        let section = collector.section(&format!("otlp_headers_file = \"{file}\""));
+        home.configure(&format!("{}\n{section}\n[log]\nlevel = \"debug\"", pool_of(&engine)));
+        let checked = |what: &str| {
+            let mut command = home.bare_command(env!("CARGO_BIN_EXE_orchestratord"));
+            command.args(["config", what, "--config", home.config().as_str()]);
+            let out = command.output().unwrap();
+            let text = |bytes| String::from_utf8(bytes).unwrap();
+            (out.status.code(), text(out.stdout) + &text(out.stderr))
+        };
+        for (unfit, told) in [
+            (secret.to_owned(), "line 1 is no header field"),
+            (format!("# who we are\nContent-Type: {secret}"), "line 2"),
+        ] {
+            std::fs::write(&file, unfit).unwrap();
+            let (code, printed) = checked("check");
+            assert_eq!(code, Some(2), "{printed}");
+            assert!(
+                printed.contains(":9: `telemetry.otlp_headers_file`") && printed.contains(told),
+                "{printed}"
+            );
+            assert!(!printed.contains(secret), "{printed}");
+        }
+        std::fs::write(
+            &file,
+            format!("# who we are\nAuthorization: Bearer {secret}\n\nX-Team: a\n"),
+        )
+        .unwrap();
+        let (code, printed) = checked("print");
+        assert_eq!(code, Some(0), "{printed}");
+        assert!(printed.contains(file.as_str()) && !printed.contains(secret), "{printed}");
+
+        let daemon = home.start().ready();
+        let task = daemon.submit(&scripted_task("[[tokens=1]]"));
+        daemon.wait_until(&task, "succeeded");
+        daemon.stop();
+        let heads = collector.heads.lock().unwrap().join("\n").to_ascii_lowercase();
+        assert!(heads.contains(&format!("\nauthorization: bearer {secret}")), "{heads}");
+        assert!(heads.contains("\nx-team: a"), "{heads}");
+        assert!(!home.log().contains(secret), "{}", home.log());
     }
 
     /// Verifies: ORCH-269

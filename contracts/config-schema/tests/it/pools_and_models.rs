@@ -57,6 +57,16 @@ fn an_attached_engine_is_configured_by_kind_and_address() {
     assert_eq!(pool.models, None);
 }
 
+#[test]
+fn header_fields_go_to_collectors_on_this_machine_or_behind_https() {
+    for endpoint in
+        ["https://c.example/otlp", "http://127.0.0.1:4318", "http://[::1]:4318", "http://localhost"]
+    {
+        let text = format!("[telemetry]\notlp_endpoint = '{endpoint}'\notlp_headers_file = '/h'\n");
+        assert!(config(&text).telemetry.otlp_headers_file.is_some(), "{endpoint}");
+    }
+}
+
 /// Verifies: ORCH-284
 #[test]
 fn versions_are_names_without_blanks() {

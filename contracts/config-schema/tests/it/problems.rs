@@ -127,6 +127,14 @@ fn contradictions_are_problems() {
             "c.toml:3: `stream.subscribers_per_task` = 9: is above subscribers_max (8)",
         ),
         (
+            "telemetry.otlp_headers_file = '/h'",
+            "c.toml:1: `telemetry.otlp_headers_file` = \"/h\": means nothing without otlp_endpoint",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = 'http://127.0.0.1.example:4318'\notlp_headers_file = '/h'",
+            "c.toml:3: `telemetry.otlp_headers_file` = \"/h\": is for a collector on this machine or behind https: others could read what is sent",
+        ),
+        (
             "[pools.p]\nengine = 'openai'",
             "c.toml:1: `pools.p.url`: is missing; give the address of the server",
         ),

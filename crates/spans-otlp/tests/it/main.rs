@@ -4,3 +4,5 @@
 mod collector;
 #[cfg(test)]
 mod exporting;
+#[cfg(test)]
+mod headers;
