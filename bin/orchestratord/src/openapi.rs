@@ -8,6 +8,7 @@ pub(crate) mod catalog_examples;
 mod errors;
 mod events;
 pub(crate) mod examples;
+mod formats;
 pub(crate) mod openai;
 
 use std::sync::LazyLock;
@@ -96,6 +97,7 @@ pub(crate) fn document(routes: utoipa::openapi::OpenApi) -> Value {
     });
     document["components"]["headers"] = errors::headers();
     document["components"]["schemas"]["OpenAiError"] = openai::error_schema();
+    formats::mark(&mut document["components"]["schemas"]);
     exact_task_request(&mut document["components"]["schemas"]["TaskRequest"]);
     document["paths"]["/v2/tasks"]["post"]["responses"]["202"]["links"] = links_of_a_task();
     let paths = std::mem::take(&mut document["paths"]);

@@ -303,6 +303,7 @@ settings! {
         otlp_endpoint: Option<String> = None => collector;
         /// File of header fields that the collector is sent with each request, such as
         /// `Authorization: Bearer TOKEN`, one a line. Sent over `https`, or to this machine, only.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
         otlp_headers_file: Option<Utf8PathBuf> = None;
         /// Most spans that wait to be sent; further ones are dropped and counted.
         otlp_queue_max: usize = 2_048, 1..=1_000_000;

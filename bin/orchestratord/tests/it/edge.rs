@@ -119,8 +119,19 @@ fn every_answer_carries_the_correlation_id_or_a_fresh_one() {
     let id = daemon.submit(&scripted_task("[[tokens=2]]"));
     let last = daemon.wait_until(&id, "succeeded")["last_event_id"].as_u64().unwrap();
     let tasks = |body: &str| Request::post("/v2/tasks", body);
+    let of_page = |method: &str| {
+        let request =
+            Request::new(method, "/v2/tasks").header("Origin", "http://pages.example:3000");
+        request.header("Access-Control-Request-Method", "POST")
+    };
     let requests: Vec<(u16, Box<dyn Fn() -> Request>)> = vec![
         (200, Box::new(|| Request::get("/healthz"))),
+        (200, Box::new(|| Request::get("/metrics"))),
+        (200, Box::new(|| Request::get("/v1/models"))),
+        (404, Box::new(|| Request::get("/v1/nothing"))),
+        (400, Box::new(|| Request::post("/v1/chat/completions", "{"))),
+        (204, Box::new(|| of_page("OPTIONS"))),
+        (405, Box::new(|| Request::new("OPTIONS", "/v2/tasks"))),
         (200, Box::new(|| Request::get(&format!("/v2/tasks/{id}/events")))),
         (202, Box::new(|| tasks(&scripted_task("x").to_string()))),
         (204, Box::new(|| Request::get(&format!("/v2/tasks/{id}/events?after={last}")))),

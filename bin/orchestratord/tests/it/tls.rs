@@ -12,7 +12,9 @@ async fn run_task(client: &reqwest::Client, base: &str) {
     let task = scripted_task("[[tokens=5]]").to_string();
     let id = loop {
         let request = client.post(format!("{base}/v2/tasks")).body(task.clone());
+        let request = request.header("x-correlation-id", "over-h2");
         let answer = request.header("content-type", "application/json").send().await.unwrap();
+        assert_eq!(answer.headers()["x-correlation-id"], "over-h2");
         assert_eq!(answer.version(), reqwest::Version::HTTP_2);
         let status = answer.status().as_u16();
         let body: serde_json::Value = answer.json().await.unwrap();
@@ -24,6 +26,7 @@ async fn run_task(client: &reqwest::Client, base: &str) {
     let stream = client.get(format!("{base}/v2/tasks/{id}/events")).send().await.unwrap();
     assert_eq!(stream.version(), reqwest::Version::HTTP_2);
     assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert_eq!(stream.headers()["x-correlation-id"].len(), 36, "a fresh one");
     let events = stream.text().await.unwrap();
     assert!(events.starts_with("retry: 1000\n\n") && events.contains("\nevent: end\n"), "{events}");
 }
@@ -109,7 +112,7 @@ async fn tls_begins_with_a_restart_and_what_comes_with_it_holds_at_once() {
     assert!(!able["features"].as_array().unwrap().contains(&"tls".into()), "{able}");
 }
 
-/// Verifies: ORCH-274
+/// Verifies: ORCH-005, ORCH-274
 #[tokio::test]
 async fn http2_is_spoken_without_tls_to_whoever_begins_with_it() {
     install_provider();
