@@ -29,7 +29,7 @@ pub(crate) fn model() -> CatalogModelView {
         files: vec![CatalogFileView {
             name: "SmolLM2-135M-Instruct.Q4_1.gguf".to_owned(),
             size_bytes: SIZE_BYTES,
-            sha256: MODEL_ID.replace("sha256:", ""),
+            sha256: MODEL_ID.to_owned(),
         }],
         size_bytes: SIZE_BYTES,
         format: Some("gguf".to_owned()),
