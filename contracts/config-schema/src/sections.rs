@@ -439,7 +439,7 @@ impl Telemetry {
         let Some(endpoint) = &self.otlp_endpoint else {
             return Some("means nothing without otlp_endpoint");
         };
-        let Some(rest) = endpoint.strip_prefix("http://") else { return None };
+        let rest = endpoint.strip_prefix("http://")?; // others are encrypted
         let authority = rest.split('/').next().unwrap_or_default();
         let host = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, _port)) => address,
