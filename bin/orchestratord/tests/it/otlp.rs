@@ -255,7 +255,7 @@ mod exporting {
             let (code, printed) = checked("check");
             assert_eq!(code, Some(2), "{printed}");
             assert!(
-                printed.contains(":9: `telemetry.otlp_headers_file`") && printed.contains(told),
+                printed.contains(": `telemetry.otlp_headers_file`: ") && printed.contains(told),
                 "{printed}"
             );
             assert!(!printed.contains(secret), "{printed}");
