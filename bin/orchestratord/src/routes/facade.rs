@@ -72,6 +72,22 @@ const OUTCOME_ERRORS: [ErrorCode; 8] = [
     ErrorCode::ContinuationMismatch,
 ];
 
+/// What the routes that make tasks take in headers, because OpenAI's bodies have no room for it.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `wishes` and `submission` read")]
+struct TaskHeaders {
+    /// The task's class.
+    #[param(rename = "X-Priority", pattern = "^(interactive|batch)$")]
+    priority: Option<String>,
+    /// Milliseconds from admission.
+    #[param(rename = "X-Deadline-Ms", minimum = 1, maximum = 31622400000_i64)]
+    deadline_ms: Option<u64>,
+    /// A repeat with the same key joins the task.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    idempotency_key: Option<String>,
+}
+
 /// Complete a chat.
 ///
 /// OpenAI's chat completion as a view of a task, whose id is in `X-Task-Id`. It ends with its last connection,
@@ -81,15 +97,7 @@ const OUTCOME_ERRORS: [ErrorCode; 8] = [
     path = "/v1/chat/completions",
     tag = "openai",
     operation_id = "create_chat_completion",
-    params(
-        ("X-Priority" = Option<String>, Header, pattern = "^(interactive|batch)$", description = "The task's class."),
-        ("X-Deadline-Ms" = Option<u64>, Header, minimum = 1, maximum = 31622400000_i64,
-            description = "Milliseconds from admission."),
-        (
-            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
-            description = "A repeat with the same key joins the task."
-        ),
-    ),
+    params(TaskHeaders),
     request_body(
         content = openai::ChatCompletionRequest,
         examples(
@@ -126,15 +134,7 @@ pub(super) async fn chat(
     path = "/v1/completions",
     tag = "openai",
     operation_id = "create_completion",
-    params(
-        ("X-Priority" = Option<String>, Header, pattern = "^(interactive|batch)$", description = "The task's class."),
-        ("X-Deadline-Ms" = Option<u64>, Header, minimum = 1, maximum = 31622400000_i64,
-            description = "Milliseconds from admission."),
-        (
-            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
-            description = "A repeat with the same key joins the task."
-        ),
-    ),
+    params(TaskHeaders),
     request_body(content = openai::CompletionRequest, example = json!(openai::completion_request())),
     responses((
         status = 200,
@@ -165,15 +165,7 @@ pub(super) async fn completion(
     path = "/v1/embeddings",
     tag = "openai",
     operation_id = "create_embeddings",
-    params(
-        ("X-Priority" = Option<String>, Header, pattern = "^(interactive|batch)$", description = "The task's class."),
-        ("X-Deadline-Ms" = Option<u64>, Header, minimum = 1, maximum = 31622400000_i64,
-            description = "Milliseconds from admission."),
-        (
-            "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[!-~]+$",
-            description = "A repeat with the same key joins the task."
-        ),
-    ),
+    params(TaskHeaders),
     request_body(content = openai::EmbeddingsRequest, example = json!(openai::embeddings_request())),
     responses((
         status = 200,
