@@ -66,8 +66,10 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<(), RecoveryError> {
         &mut |task, region, frame: StoredFrame| {
             let found = found.entry(task).or_default();
             found.regions.push(region);
-            if frame.kind == FrameKind::Replayed || holds_output(frame.generation) {
-                found.progressed_attempt = found.progressed_attempt.max(frame.attempt);
+            // What is known already is not read again: of a long answer that is nearly all there is.
+            let is_later = frame.attempt > found.progressed_attempt;
+            if is_later && (frame.kind == FrameKind::Replayed || holds_output(frame.generation)) {
+                found.progressed_attempt = frame.attempt;
             }
         },
     )?;
