@@ -233,10 +233,3 @@ pub struct PoolHolding {
     pub ready_replicas: u32,
     pub slots_total: u32,
 }
-
-/// All models and who holds them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AvailabilityList {
-    pub items: Vec<AvailabilityView>,
-}

@@ -24,9 +24,8 @@ mod status;
 mod task;
 
 pub use catalog::{
-    AddModelRequest, AliasRequest, AliasView, AvailabilityList, AvailabilityView, CatalogFileView,
-    CatalogModelView, ModelState, ModelStateRequest, NodeHolding, PoolHolding, SbomView,
-    SignatureView,
+    AddModelRequest, AliasRequest, AliasView, AvailabilityView, CatalogFileView, CatalogModelView,
+    ModelState, ModelStateRequest, NodeHolding, PoolHolding, SbomView, SignatureView,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use error_guide::ErrorGuide;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use api_types::{
-    AddModelRequest, AliasRequest, AliasView, AvailabilityList, ModelStateRequest, OperationStatus,
+    AddModelRequest, AliasRequest, AliasView, AvailabilityView, ModelStateRequest, OperationStatus,
     Page, ReportedBegun, ReportedModel, ReportedOperation,
 };
 use reqwest::{Method, StatusCode, Url};
@@ -118,12 +118,22 @@ impl Client {
         self.send_for_little::<Value>(Method::DELETE, url).await.map(drop)
     }
 
-    /// Who holds which model.
+    /// Who holds which model, of all models.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn availability(&self) -> Result<AvailabilityList, ClientError> {
-        self.get(self.url(&["v2", "catalog", "availability"])).await
+    pub async fn availability(&self) -> Result<Vec<AvailabilityView>, ClientError> {
+        let mut held = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let url = self.paged(&["v2", "catalog", "availability"], cursor.as_deref());
+            let page: Page<AvailabilityView> = self.get(url).await?;
+            held.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                return Ok(held);
+            }
+        }
     }
 
     /// A page of operations, newest first; `cursor` is the `next_cursor` of the page before.

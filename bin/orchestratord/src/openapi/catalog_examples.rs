@@ -1,9 +1,9 @@
 //! Examples of catalog and operations, see `examples.rs`.
 
 use api_types::{
-    AddModelRequest, AliasRequest, AliasView, AvailabilityList, AvailabilityView, CatalogFileView,
-    CatalogModelView, ModelState, ModelStateRequest, NodeHolding, OperationAccepted,
-    OperationProgress, OperationStatus, OperationView, Page, PoolHolding,
+    AddModelRequest, AliasRequest, AliasView, AvailabilityView, CatalogFileView, CatalogModelView,
+    ModelState, ModelStateRequest, NodeHolding, OperationAccepted, OperationProgress,
+    OperationStatus, OperationView, Page, PoolHolding,
 };
 
 use super::examples::{ADMITTED_AT, MODEL, MODEL_ID, TASK_ID};
@@ -66,7 +66,7 @@ pub(crate) fn alias() -> AliasView {
     AliasView { name: "small".to_owned(), model_id: MODEL_ID.to_owned() }
 }
 
-pub(crate) fn availability() -> AvailabilityList {
+pub(crate) fn availability() -> Page<AvailabilityView> {
     let pool = PoolHolding {
         pool_id: "embedded".to_owned(),
         state: "ready".to_owned(),
@@ -82,7 +82,7 @@ pub(crate) fn availability() -> AvailabilityList {
         replicated: false,
         single_node: true,
     };
-    AvailabilityList { items: vec![view] }
+    Page { items: vec![view], next_cursor: None }
 }
 
 pub(crate) fn operation_accepted() -> OperationAccepted {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use api_types::{
-    AddModelRequest, AliasRequest, AliasView, AvailabilityList, CatalogModelView, ErrorCode,
+    AddModelRequest, AliasRequest, AliasView, AvailabilityView, CatalogModelView, ErrorCode,
     InvalidField, ModelState, ModelStateRequest, OperationAccepted, OperationStatus, Page,
 };
 use axum::{
@@ -353,18 +353,27 @@ pub(super) async fn remove_alias(
 
 /// Which nodes and pools hold which model.
 ///
-/// For each model of the catalog.
+/// For each model of the catalog, by id.
 #[utoipa::path(
     get,
     path = "/v2/catalog/availability",
     tag = "catalog",
     operation_id = "get_availability",
-    responses((status = 200, description = "All models.", body = AvailabilityList, example = json!(catalog_examples::availability()))),
+    params(PageWish<CatalogId>),
+    responses((status = 200, description = "A page.", body = Page<AvailabilityView>, example = json!(catalog_examples::availability()))),
+    extensions(("x-error-codes" = json!([ErrorCode::InvalidParams]))),
 )]
-pub(super) async fn availability(State(state): State<AppState>) -> Json<AvailabilityList> {
-    let models = state.catalog.catalog.list();
+pub(super) async fn availability(
+    State(state): State<AppState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page<AvailabilityView>>, Problem> {
+    let query = Query::read(query.as_deref(), &PageWish::<CatalogId>::NAMES)?;
+    let page = PageWish::<CatalogId>::read(&query)?;
+    let mut models = state.catalog.catalog.list();
+    models.retain(|model| page.after.as_ref().is_none_or(|after| model.entry.id > *after));
+    let next_cursor = page.cut(&mut models, |model| model.entry.id.clone());
     let view = |model| availability_view(model, &state.orchestrator);
-    Json(AvailabilityList { items: models.iter().map(view).collect() })
+    Ok(Json(Page { items: models.iter().map(view).collect(), next_cursor }))
 }
 
 async fn begin(

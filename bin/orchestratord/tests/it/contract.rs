@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use api_types::{
-    AddModelRequest, AliasRequest, AliasView, AvailabilityList, CancelAnswer, CapabilitiesView,
+    AddModelRequest, AliasRequest, AliasView, AvailabilityView, CancelAnswer, CapabilitiesView,
     CatalogModelView, ErrorBody, ModelStateRequest, OperationAccepted, OperationView, Page,
     ReadyView, StatusView, TaskAccepted, TaskRequest, TaskView, VersionView,
 };
@@ -209,13 +209,13 @@ fn what_the_daemon_answers_is_what_the_document_says() {
     {
         get("/v2/tasks", &format!("/v2/tasks?{wrong}"), 422);
     }
-    for list in ["/v2/catalog/models", "/v2/operations"] {
+    for list in ["/v2/catalog/models", "/v2/operations", "/v2/catalog/availability"] {
         get(list, list, 200);
         for wrong in ["limit=0", "limit=501", "cursor=x", "color=red"] {
             get(list, &format!("{list}?{wrong}"), 422);
         }
     }
-    get("/v2/catalog/availability", "/v2/catalog/availability", 200);
+    get("/v2/catalog/availability", "/v2/catalog/availability?limit=1", 200);
     get("/v2/catalog/models/{id}", "/v2/catalog/models/scripted", 200);
     get("/v2/catalog/models/{id}", "/v2/catalog/models/nobody", 404);
     get("/v2/operations/{id}", &format!("/v2/operations/{NOBODY}"), 404);
@@ -339,7 +339,7 @@ fn read_back(schema: &Value, example: &Value) {
         "AliasRequest" => as_type::<AliasRequest>(example),
         "AddModelRequest" => as_type::<AddModelRequest>(example),
         "ModelStateRequest" => as_type::<ModelStateRequest>(example),
-        "AvailabilityList" => as_type::<AvailabilityList>(example),
+        "Page_AvailabilityView" => as_type::<Page<AvailabilityView>>(example),
         "Page_CatalogModelView" => as_type::<Page<CatalogModelView>>(example),
         "Page_OperationView" => as_type::<Page<OperationView>>(example),
         "CancelAnswer" => as_type::<CancelAnswer>(example),

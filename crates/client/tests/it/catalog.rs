@@ -100,7 +100,7 @@ async fn the_catalog_is_read_in_pages_and_its_names_are_set_and_removed() {
     client.set_model_state("mine", &retired).await.unwrap();
     assert_eq!(client.set_alias("other", "mine").await.unwrap().model_id, "sha256:00");
     client.remove_alias("other").await.unwrap();
-    assert!(client.availability().await.unwrap().items.is_empty());
+    assert!(client.availability().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

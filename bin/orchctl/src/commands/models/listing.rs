@@ -47,7 +47,7 @@ async fn all(client: &Client) -> Result<Vec<HeldModel>, Failure> {
             break;
         }
     }
-    let held = client.availability().await?.items.into_iter();
+    let held = client.availability().await?.into_iter();
     let mut held: BTreeMap<String, AvailabilityView> =
         held.map(|held| (held.model_id.clone(), held)).collect();
     let with_holders = |model: api_types::ReportedModel| {

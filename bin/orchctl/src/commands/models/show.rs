@@ -14,7 +14,7 @@ pub(super) async fn show(
     output: &mut Output,
 ) -> Result<(), Failure> {
     let model = client.model(model_ref).await?;
-    let mut held = client.availability().await?.items;
+    let mut held = client.availability().await?;
     held.retain(|held| held.model_id == model.id);
     let held = HeldModel { model, availability: held.pop() };
     if output.as_json {
