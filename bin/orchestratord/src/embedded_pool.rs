@@ -8,7 +8,7 @@ use config_schema::{CandlePool, Config, Model};
 use engine_candle::{CandleConfig, CandleEngine, Vocabulary};
 use model_provisioner::{Progress, ProvisionError, Provisioner, WallClock};
 use narration::{Fact, human};
-use orchestrator::{Orchestrator, PoolFacts, PoolModel, PoolState};
+use orchestrator::{MemoryShortage, Orchestrator, PoolFacts, PoolModel, PoolState};
 use orchestrator_metrics::DaemonMetrics;
 use prompt::PromptModel;
 
@@ -62,6 +62,7 @@ impl EmbeddedPool {
             replica: self.replica.clone(),
             state,
             last_error: None,
+            shortage: None,
             engine: "candle".to_owned(),
             engine_version: engine_candle::version(),
             sampler_profile: self.pool.sampler_profile_version.clone().unwrap_or_default(),
@@ -70,6 +71,26 @@ impl EmbeddedPool {
             features: engine_candle::FEATURES,
             models: id.into_iter().map(|id| self.pool_model(&id, None)).collect(),
         }
+    }
+
+    /// Most tokens of context that the engine is asked for.
+    fn ctx_max(&self) -> u32 {
+        let limits = self.pool.ctx.into_iter().chain(self.model.ctx_max);
+        let engine_default = CandleConfig::new(String::new(), NonZeroUsize::MIN).ctx_max;
+        self.pool.ctx.unwrap_or_else(|| limits.fold(engine_default, u32::min))
+    }
+
+    /// Whether the pool may take the memory that its model needs.
+    ///
+    /// # Errors
+    /// It may not; or the file holds no model that the engine computes.
+    fn check_memory(&self, header: &gguf::Header) -> anyhow::Result<()> {
+        let Some(available_bytes) = self.pool.memory_bytes else { return Ok(()) };
+        let needed_bytes = engine_candle::memory_bytes(header, self.ctx_max())?;
+        if needed_bytes > available_bytes {
+            return Err(TooLarge(MemoryShortage { needed_bytes, available_bytes }).into());
+        }
+        Ok(())
     }
 
     fn pool_model(&self, id: &str, ctx_max: Option<u32>) -> PoolModel {
@@ -81,6 +102,15 @@ impl EmbeddedPool {
         }
     }
 }
+
+/// The model needs more memory than the pool may take.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the model needs {} bytes of memory for weights and context, and the pool's memory_bytes is {}; grant \
+     more, or set a smaller ctx",
+    .0.needed_bytes, .0.available_bytes
+)]
+struct TooLarge(MemoryShortage);
 
 /// Whether this build has the engine that the pool asks for.
 ///
@@ -98,7 +128,8 @@ impl PartialEq for EmbeddedPool {
     fn eq(&self, other: &Self) -> bool {
         let engine = |pool: &Self| {
             let profile = pool.pool.sampler_profile_version.clone();
-            (pool.pool.threads, pool.pool.ctx, pool.model.ctx_max, profile)
+            let memory_bytes = pool.pool.memory_bytes;
+            (pool.pool.threads, pool.pool.ctx, memory_bytes, pool.model.ctx_max, profile)
         };
         self.model_name == other.model_name
             && self.model.source == other.model.source
@@ -144,8 +175,16 @@ impl Workshop {
                     announce(&how_to_mend(&pool, &reason, pause));
                     self.models
                         .note(&pool.model_name, Preparation::Failed { reason: reason.clone() });
+                    // Only another configuration changes what it may take.
+                    let shortage = error.downcast_ref().map(|TooLarge(shortage)| *shortage);
+                    let last_error = Some(reason);
+                    if shortage.is_some() {
+                        let facts = self.known(&pool, PoolState::Failed);
+                        self.orchestrator.put_pool(PoolFacts { last_error, shortage, ..facts });
+                        return;
+                    }
                     let facts = pool.facts(PoolState::Backoff, &self.models);
-                    self.orchestrator.put_pool(PoolFacts { last_error: Some(reason), ..facts });
+                    self.orchestrator.put_pool(PoolFacts { last_error, ..facts });
                 }
             }
             // A model that somebody brought here meanwhile may be the one.
@@ -154,6 +193,16 @@ impl Workshop {
                 () = self.models.registration() => {}
             }
         }
+    }
+
+    /// What is known of a pool, with the models that were known of it before.
+    fn known(&self, pool: &EmbeddedPool, state: PoolState) -> PoolFacts {
+        let mut facts = pool.facts(state, &self.models);
+        let former = self.orchestrator.pool(&pool.replica);
+        if let Some(former) = former.filter(|_| facts.models.is_empty()) {
+            facts.models.clone_from(&former.models);
+        }
+        facts
     }
 
     async fn try_bring_up(&self, pool: &EmbeddedPool) -> anyhow::Result<()> {
@@ -176,7 +225,9 @@ impl Workshop {
         self.orchestrator.put_pool(loading.clone());
         let path = entry.files.first().context("a local model has a file")?.path.clone();
         self.catalog.recheck_unchanged(&entry.id).await?;
-        let prompts = read_prompts(&path).await?;
+        let header = read_header(&path).await?;
+        pool.check_memory(&header)?;
+        let prompts = prompts_of(header).await?;
         self.models.put_prompts(&id, Arc::clone(&prompts));
         let engine = self.load(pool, &path, prompts, &entry).await?;
         let props = engine.props().await.context("the engine does not say what it is")?;
@@ -244,11 +295,7 @@ impl Workshop {
             .or_else(|| std::thread::available_parallelism().ok())
             .unwrap_or(NonZeroUsize::MIN);
         let mut config = CandleConfig::new(pool.model_name.clone(), threads);
-        let limits = pool.pool.ctx.into_iter().chain(pool.model.ctx_max);
-        config.ctx_max = limits.fold(config.ctx_max, u32::min);
-        if let Some(wanted) = pool.pool.ctx {
-            config.ctx_max = wanted;
-        }
+        config.ctx_max = pool.ctx_max();
         CandleEngine::load(path.to_owned(), Arc::new(PromptVocabulary(prompts)), config, |_| {})
             .await
             .with_context(|| format!("cannot load {}", entry.id))
@@ -270,15 +317,20 @@ fn how_to_mend(pool: &EmbeddedPool, reason: &str, pause: Duration) -> String {
     )
 }
 
-/// Reads a model's tokenizer and template from its file.
-async fn read_prompts(path: &Utf8Path) -> anyhow::Result<Arc<PromptModel>> {
+/// Reads what a model's file says of it.
+async fn read_header(path: &Utf8Path) -> anyhow::Result<gguf::Header> {
     let path = path.to_owned();
-    let read = move || -> anyhow::Result<Arc<PromptModel>> {
+    let read = move || -> anyhow::Result<gguf::Header> {
         let mut file = std::fs::File::open(&path).with_context(|| format!("cannot open {path}"))?;
-        let header = gguf::Header::read(&mut file)?;
-        Ok(Arc::new(PromptModel::from_gguf(&header)?))
+        Ok(gguf::Header::read(&mut file)?)
     };
     tokio::task::spawn_blocking(read).await.context("reading the model's header failed")?
+}
+
+/// Makes a model's tokenizer and template from its header.
+async fn prompts_of(header: gguf::Header) -> anyhow::Result<Arc<PromptModel>> {
+    let make = move || Ok(Arc::new(PromptModel::from_gguf(&header)?));
+    tokio::task::spawn_blocking(make).await.context("reading the model's tokenizer failed")?
 }
 
 /// The model's own tokenizer tells the engine what its tokens stand for.

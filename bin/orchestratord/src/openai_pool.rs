@@ -53,6 +53,7 @@ pub(crate) fn attached(
         replica: replica.clone(),
         state: PoolState::Backoff,
         last_error: Some("not asked yet".to_owned()),
+        shortage: None,
         engine: "openai".to_owned(),
         engine_version: pool.engine_version.clone().unwrap_or_default(),
         sampler_profile: pool.sampler_profile_version.clone().unwrap_or_default(),

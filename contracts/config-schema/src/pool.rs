@@ -13,17 +13,20 @@ pub(crate) const EMBEDDED: &str = "embedded";
 /// Longest id of a pool; it is part of the ids of models that only the pool holds.
 pub(crate) const ID_CHARS_MAX: usize = 64;
 
+/// Bounds of the memory that a pool may be granted: a megabyte and a petabyte.
+const MEMORY_BYTES_MIN: i64 = 1 << 20;
+const MEMORY_BYTES_MAX: i64 = 1 << 50;
+
 /// Longest name of a version.
 const VERSION_CHARS_MAX: usize = 128;
 
 /// Keys of pools that nothing acts on yet.
-const UNSERVED: [Unserved; 13] = [
+const UNSERVED: [Unserved; 12] = [
     ("model_ref", "name the model in `models`"),
     ("replicas", "a pool has one replica; configure a second pool"),
     ("devices", "leave it out; pools run on the processor, or where their server runs"),
     ("tensor_split", "leave it out; no pool is spread over devices"),
     ("resident", "leave it out; a pool's model stays loaded"),
-    ("memory_bytes", "leave it out; a model takes the memory that it needs"),
     ("provisioning", "leave it out, and start the server yourself"),
     ("ports", "leave it out; the server's port is part of `url`"),
     ("env", "leave it out, and give it to the server where you start it"),
@@ -57,6 +60,10 @@ pub struct CandlePool {
     /// Cap on tokens of prompt and answer together.
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16_777_216)))]
     pub ctx: Option<u32>,
+    /// Most memory that the model may need for its weights and for the keys and values of its whole context, in
+    /// bytes. One that needs more is not loaded, and its tasks are refused.
+    #[cfg_attr(feature = "schema", schemars(range(min = MEMORY_BYTES_MIN, max = MEMORY_BYTES_MAX)))]
+    pub memory_bytes: Option<u64>,
     /// The version that the engine must have, such as `0.0.0+q8-lanes16-1`; with another one the daemon does
     /// not start. `GET /v2/meta/capabilities` tells the version of a running pool.
     pub engine_version: Option<String>,
@@ -227,7 +234,7 @@ impl Pool {
             None => {
                 // What kind it is meant to be is not known, so no key of either is wrong.
                 reader.know(&["models", "threads", "ctx", "url", "slots", "key_file", "strict"]);
-                reader.know(&["engine_version", "sampler_profile_version"]);
+                reader.know(&["engine_version", "sampler_profile_version", "memory_bytes"]);
                 reader.refuse_unserved(&UNSERVED);
                 reader.know(&[
                     "chunk_is_token",
@@ -253,6 +260,8 @@ impl CandlePool {
             models: reader.get("models", Check::Form(crate::model::name)),
             threads: reader.get("threads", Check::Within(1, 1_024)),
             ctx: reader.get("ctx", CTX),
+            memory_bytes: reader
+                .get("memory_bytes", Check::Within(MEMORY_BYTES_MIN, MEMORY_BYTES_MAX)),
             engine_version: reader.get("engine_version", Check::Form(version)),
             sampler_profile_version: reader.get("sampler_profile_version", Check::Form(version)),
         };
@@ -313,7 +322,10 @@ impl OpenAiPool {
         let engine_version = reader.get("engine_version", Check::Form(version));
         let sampler_profile_version = reader.get("sampler_profile_version", Check::Form(version));
         reader.refuse_unserved(&UNSERVED);
-        reader.refuse(&["threads"], "not for a pool with engine \"openai\", which has its own");
+        reader.refuse(
+            &["threads", "memory_bytes"],
+            "not for a pool with engine \"openai\", which has its own",
+        );
         Some(Self {
             url: url?,
             slots: slots.unwrap_or(SLOTS_DEFAULT),

@@ -14,7 +14,10 @@ pub(crate) struct LayerCache {
 }
 
 /// Tokens for which memory is taken at once.
-const STEP_TOKENS: usize = 256;
+pub(crate) const STEP_TOKENS: usize = 256;
+
+/// Keys, and values.
+pub(crate) const KINDS: usize = 2;
 
 impl KvCache {
     pub(crate) fn new(layers: usize, width: usize, tokens_max: usize) -> Self {

@@ -463,6 +463,12 @@ fn pools_for(
     if pools.is_empty() {
         return Err(Refusal::NoPool { model: model_ref.to_owned() });
     }
+    if pools.iter().all(|pool| pool.shortage.is_some()) {
+        let largest = pools.iter().filter_map(|pool| pool.shortage);
+        let shortage = largest.max_by_key(|shortage| shortage.available_bytes);
+        let shortage = shortage.expect("there is a pool, and each has one");
+        return Err(Refusal::TooLarge { model: model_ref.to_owned(), shortage });
+    }
     if pools.iter().all(|pool| pool.state == PoolState::Failed) {
         return Err(Refusal::PoolsFailed { model: model_ref.to_owned() });
     }

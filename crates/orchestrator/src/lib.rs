@@ -56,7 +56,7 @@ pub use model::{ModelDirectory, ModelFacts, ModelRefusal, PromptMeter, PromptRef
 pub use observer::{Finished, Observer, Streamed, TaskLabels};
 pub use options::{Options, Retention};
 pub use orchestrator::{Orchestrator, Standing, Stored};
-pub use pool_table::{PoolFacts, PoolModel, PoolState};
+pub use pool_table::{MemoryShortage, PoolFacts, PoolModel, PoolState};
 pub use pools::AttachedPool;
 pub use queue_place::QueuePlace;
 pub use rate::{Bucket, RateLimits};

@@ -53,6 +53,8 @@ pub struct PoolFacts {
     pub state: PoolState,
     /// What keeps it from being ready, for people.
     pub last_error: Option<String>,
+    /// Why its model will never be loaded, where it needs more memory than the pool has.
+    pub shortage: Option<MemoryShortage>,
     pub engine: String,
     /// Empty where nobody tells.
     pub engine_version: String,
@@ -64,6 +66,15 @@ pub struct PoolFacts {
     pub features: Features,
     /// Models that it may serve.
     pub models: Vec<PoolModel>,
+}
+
+/// More memory than there is (ORCH-026).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryShortage {
+    /// What the model needs.
+    pub needed_bytes: u64,
+    /// What it may take.
+    pub available_bytes: u64,
 }
 
 /// A model that a pool may serve.
@@ -86,6 +97,7 @@ impl PoolFacts {
     pub(crate) fn may_serve(&self, id: &str) -> bool {
         let is_known = self.model(id).is_some();
         match self.state {
+            PoolState::Failed if self.shortage.is_some() => false,
             PoolState::Ready | PoolState::Failed | PoolState::Preloading => is_known,
             PoolState::Draining => false,
             PoolState::Provisioning | PoolState::Backoff if self.in_process => {

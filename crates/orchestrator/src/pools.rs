@@ -167,6 +167,7 @@ impl Shared {
             replica: pool.replica.clone(),
             state: PoolState::Ready,
             last_error: None,
+            shortage: None,
             engine: props.engine,
             engine_version: pool.engine_version.clone().unwrap_or(props.engine_version),
             sampler_profile: pool.sampler_profile.clone(),

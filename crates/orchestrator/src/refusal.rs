@@ -3,7 +3,7 @@ use orchestrator_core::Forecast;
 use serde_json::json;
 
 use crate::{
-    EventStoreError, JournalError,
+    EventStoreError, JournalError, MemoryShortage,
     model::{ModelRefusal, PromptRefusal},
 };
 
@@ -32,6 +32,11 @@ pub enum Refusal {
     DeadlineUnmet { deadline_ms: u64, forecast: Forecast },
     #[error("no pool may serve model `{model}`; add it to a pool's models")]
     NoPool { model: String },
+    #[error(
+        "model `{model}` needs {} bytes of memory, and no pool that may serve it has more than {}",
+        .shortage.needed_bytes, .shortage.available_bytes
+    )]
+    TooLarge { model: String, shortage: MemoryShortage },
     #[error("the pool of model `{model}` has not answered yet; try again")]
     PoolUnheard { model: String },
     #[error("all pools of model `{model}` have failed; `orchctl status` says why")]
@@ -94,6 +99,12 @@ impl Refusal {
             Self::Model(ModelRefusal::NotAvailable { retriable, .. }) => {
                 body.retriable = *retriable;
             }
+            Self::TooLarge { shortage, .. } => {
+                body.details = Some(json!({
+                    "needed_bytes": shortage.needed_bytes,
+                    "available_bytes": shortage.available_bytes,
+                }));
+            }
             Self::PoolUnheard { .. } | Self::StoreIsRead => body.retriable = true,
             Self::Prompt(_) => body.field = Some("messages".to_owned()),
             Self::ContextExceeded { prompt_tokens, max_tokens, ctx_max } => {
@@ -155,6 +166,7 @@ impl Refusal {
             Self::Model(ModelRefusal::Untrusted { .. }) => ErrorCode::UntrustedArtifact,
             Self::Model(ModelRefusal::NotAvailable { .. })
             | Self::NoPool { .. }
+            | Self::TooLarge { .. }
             | Self::PoolUnheard { .. } => ErrorCode::ModelNotAvailable,
             Self::ContextExceeded { .. } => ErrorCode::ContextExceeded,
             Self::DeadlineUnmet { .. } => ErrorCode::DeadlineUnmet,

@@ -62,6 +62,8 @@ mod logs;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod memory_limit;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod model_sources;

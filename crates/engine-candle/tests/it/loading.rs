@@ -52,6 +52,22 @@ async fn a_file_that_is_cut_off_is_malformed() {
     }
 }
 
+/// The estimate against the bytes of the file's own kinds: Q4_1 becomes 36 bytes for 32 numbers.
+#[test]
+fn the_memory_of_a_model_is_known_from_its_header() {
+    let header = Header::read(File::open(path()).unwrap()).unwrap();
+    let of = |ctx_max| engine_candle::memory_bytes(&header, ctx_max).unwrap();
+    // 30 blocks with 192 numbers each for keys and values, in single precision, in steps of 256 tokens.
+    let of_token = 30 * 192 * 2 * 4;
+    assert_eq!(of(512) - of(256), 256 * of_token);
+    assert_eq!(of(1), of(256));
+    assert_eq!(of(u32::MAX), of(8192), "no more than it was trained for");
+    let numbers: u64 =
+        header.tensors.iter().map(|tensor| tensor.dims.iter().product::<u64>()).sum();
+    let weights = of(256) - 256 * of_token;
+    assert!((numbers * 36 / 32..numbers * 37 / 32).contains(&weights), "{weights} for {numbers}");
+}
+
 #[tokio::test]
 async fn what_is_no_model_file_or_missing_is_told_apart() {
     let missing = failure(Utf8Path::new("/no/such/model.gguf")).await;

@@ -1,7 +1,9 @@
 use api_types::{
     Determinism, ErrorCode, MessageRequest, SamplingRequest, TaskRequest, TaskState, Workload,
 };
-use orchestrator::{Bucket, Options, PoolFacts, PoolState, RateLimits, Refusal, Submission};
+use orchestrator::{
+    Bucket, MemoryShortage, Options, PoolFacts, PoolState, RateLimits, Refusal, Submission,
+};
 
 use crate::{
     engine::{Act, Engine, answer},
@@ -127,6 +129,32 @@ async fn models_that_admit_nothing_say_why() {
     assert_eq!(refused(&house, of("unserved")).await.code, ErrorCode::ModelNotAvailable);
     house.announce(house.engine(0), PoolState::Failed);
     assert_eq!(refused(&house, of("tiny")).await.code, ErrorCode::PoolUnavailable);
+}
+
+/// Verifies: ORCH-026
+#[tokio::test]
+async fn a_model_that_no_pool_has_the_memory_for_is_told_with_both_numbers() {
+    let house = House::with([Engine::new("a"), Engine::new("b")]).await;
+    for engine in &house.engines {
+        house.announce(engine, PoolState::Preloading);
+    }
+    let waiting = house.submit(prompt("hello")).await;
+    let lacking = |index: usize, available_bytes: u64| {
+        let shortage = Some(MemoryShortage { needed_bytes: 900, available_bytes });
+        let facts = house.engine(index).facts(PoolState::Failed);
+        house.orchestrator().put_pool(PoolFacts { shortage, ..facts });
+    };
+    lacking(0, 700);
+    lacking(1, 800);
+    // What waits for it is told, too.
+    assert_eq!(house.story(waiting).await.code(), "MODEL_NOT_AVAILABLE");
+    let body = refused(&house, prompt("hello")).await;
+    assert_eq!((body.code, body.retriable), (ErrorCode::ModelNotAvailable, false));
+    let details = body.details.unwrap();
+    assert_eq!((&details["needed_bytes"], &details["available_bytes"]), (&900.into(), &800.into()));
+    house.announce(house.engine(0), PoolState::Ready);
+    let task = house.submit(prompt("hello")).await;
+    assert_eq!(house.story(task).await.text(), "hello");
 }
 
 /// Verifies: ORCH-026

@@ -188,6 +188,7 @@ impl Engine {
             replica: self.key.clone(),
             state,
             last_error: None,
+            shortage: None,
             engine: "scripted".to_owned(),
             engine_version: self.version.clone(),
             sampler_profile: self.profile.clone(),
