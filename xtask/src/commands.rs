@@ -9,6 +9,7 @@ use xtask::{Bindings, LayerMap, Metadata, RanTests, Requirements, StatusFile, re
 use crate::process;
 
 const SCHEMA: &str = "contracts/generated/config.schema.json";
+const HANDOFF: &str = "contracts/generated/handoff.schema.json";
 const METRICS: &str = "contracts/generated/metrics.json";
 const OPENAPI: &str = "contracts/generated/openapi-orchestratord.json";
 const API_PAGE: &str = "docs/reference/api.md";
@@ -31,6 +32,7 @@ pub(crate) fn layers(root: &Utf8Path) -> Result<()> {
 /// `cargo xtask contracts [--check]`, with a daemon that was built.
 pub(crate) fn contracts(root: &Utf8Path, check: bool, daemon: Command) -> Result<()> {
     let schema = xtask::canonical_json(&config_schema::json_schema());
+    let handoff = xtask::canonical_json(&handoff_schema::json_schema());
     let metrics = xtask::canonical_json(&orchestrator_metrics::list());
     let openapi = xtask::canonical_json(&openapi(root, daemon)?);
     // The pages are made from the canonical texts, so that their order is the same everywhere.
@@ -41,7 +43,7 @@ pub(crate) fn contracts(root: &Utf8Path, check: bool, daemon: Command) -> Result
         (ERRORS_PAGE, reference::errors(&document(&openapi))),
         (METRICS_PAGE, reference::metrics(&document(&metrics))),
     ];
-    let files = [(METRICS, metrics), (SCHEMA, schema), (OPENAPI, openapi)];
+    let files = [(HANDOFF, handoff), (METRICS, metrics), (SCHEMA, schema), (OPENAPI, openapi)];
     let mut stale = Vec::new();
     for (name, wanted) in files.into_iter().chain(pages) {
         stale.extend(bring_up_to_date(root, name, &wanted, check)?.map(str::to_owned));

@@ -3,7 +3,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use adapter_host::AdapterHost;
 use anyhow::{Context as _, bail};
 use catalog_core::{Catalog, CatalogLimits};
-use config_schema::{Config, TokenSync};
+use config_schema::{Config, TokenSync, Trust};
 use event_log::{LogOptions, SegmentLog};
 use http_edge::{EdgeControl, EdgeCounters, EdgeLimits, EdgeOptions};
 use model_provisioner::WallClock;
@@ -13,7 +13,11 @@ use orchestrator::{Clock as _, Options, Orchestrator, Parts, Retention};
 use orchestrator_core::{Limits, WaitObjective, WhenFull};
 use orchestrator_metrics::DaemonMetrics;
 use store_sqlite::{DataDir, SqliteOptions, SqliteStore};
-use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinSet,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -30,6 +34,7 @@ use crate::{
     entrance::Entrance,
     environment::Environment,
     event_stream::Pace,
+    handoff_pools::{self, HandoffPools, Terms},
     hangup::Hangup,
     logging::Logging,
     metrics_listener::MetricsListener,
@@ -144,6 +149,15 @@ pub(crate) async fn run(
     let mut pools = Pools::new(workshop, url.clone());
     pools.become_as(Setup::all(&config)?, Duration::ZERO);
     let mut background = JoinSet::new(); // dropping it ends what is done beside
+    let (terms, of_terms) = watch::channel(Terms::of(&config));
+    let handed = HandoffPools::new(
+        Arc::clone(&orchestrator),
+        Arc::clone(&models),
+        Arc::clone(&metrics),
+        config.scheduling.idle_ms,
+        of_terms,
+    );
+    background.spawn(handed.follow(handoff_pools::directory(&config, &data_dir)?));
     // Only now, as a deletion that goes on has to see which pools use the model.
     let operations = Arc::new(
         start_operations(&config, store, &parts).await.context("cannot take over operations")?,
@@ -210,6 +224,7 @@ pub(crate) async fn run(
         pace,
         abilities,
         pools,
+        handoff: terms,
         config,
     };
     tokio::select! {
@@ -288,6 +303,7 @@ pub(crate) fn options(config: &Config) -> Options {
         },
         strategy: placing::global(&config.placement),
         allow_pins: config.placement.allow_pins,
+        verified_only: config.catalog.trust == Trust::Strict,
         queue_max_ms: queue.queue_max_ms,
         reject_backoff_ms: queue.reject_backoff_ms,
         idle_ms: scheduling.idle_ms,

@@ -67,6 +67,7 @@ impl EmbeddedPool {
             engine_version: engine_candle::version(),
             sampler_profile: self.pool.sampler_profile_version.clone().unwrap_or_default(),
             in_process: true,
+            is_verified: true,
             slots: 1,
             features: engine_candle::FEATURES,
             models: id.into_iter().map(|id| self.pool_model(&id, None)).collect(),

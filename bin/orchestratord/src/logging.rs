@@ -13,7 +13,7 @@ use tracing_subscriber::{
 };
 
 /// Our own crates; of libraries below them an operator hears from warnings on.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "orchestratord",
     "orchestrator",
     "http_edge",
@@ -23,6 +23,7 @@ const OURS: [&str; 13] = [
     "event_log",
     "model_provisioner",
     "fetch",
+    "handoff",
     "catalog_core",
     "operations",
     "critics",

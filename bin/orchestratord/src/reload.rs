@@ -5,6 +5,7 @@ use http_edge::EdgeControl;
 use model_provisioner::Provisioner;
 use narration::{Fact, human};
 use orchestrator::Orchestrator;
+use tokio::sync::watch;
 
 use crate::{
     abilities::Abilities,
@@ -14,6 +15,7 @@ use crate::{
     entrance::Entrance,
     environment::Environment,
     event_stream::Pace,
+    handoff_pools::Terms,
     logging::Logging,
     models::Models,
     pools::{PoolChanges, Pools, Setup},
@@ -39,6 +41,7 @@ pub(crate) struct Reload<'a> {
     pub(crate) pace: Current<Pace>,
     pub(crate) abilities: Current<Abilities>,
     pub(crate) pools: Pools,
+    pub(crate) handoff: watch::Sender<Terms>,
     /// What holds now.
     pub(crate) config: Config,
 }
@@ -96,6 +99,7 @@ impl Reload<'_> {
         self.edge.set(daemon::limits(config), config.cors.allowed_origins.clone());
         self.pace.set(Pace::of(config));
         self.abilities.set(Abilities::of(config));
+        self.handoff.send_replace(Terms::of(config));
         let limit = Duration::from_millis(config.scheduling.pool_drain_ms);
         let changes = self.pools.become_as(pools, limit);
         tell(&former, config, wanted, &changes);

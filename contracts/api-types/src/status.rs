@@ -34,6 +34,10 @@ pub struct PoolStatus {
     pub state: String,
     pub slots_total: u32,
     pub slots_free: u32,
+    /// True where nothing shows that the engine is what it should be: it was handed over by a file that names
+    /// no process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
     /// What keeps the pool from being ready, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,

@@ -4,8 +4,9 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use crate::{
-    Auth, CandlePool, Catalog, Cors, Egress, Log, Model, OpenAiPool, Operations, Placement, Pool,
-    Queue, RateLimits, Retention, Scheduling, Server, Store, Stream, Telemetry, Tls,
+    Auth, CandlePool, Catalog, Cors, Egress, Handoff, Log, Model, OpenAiPool, Operations,
+    Placement, Pool, Queue, RateLimits, Retention, Scheduling, Server, Store, Stream, Telemetry,
+    Tls,
     model::{self, STARTER},
     pool::{self, EMBEDDED},
     reader::Reader,
@@ -39,6 +40,7 @@ pub struct Config {
     pub retention: Retention,
     pub egress: Egress,
     pub operations: Operations,
+    pub handoff: Handoff,
     pub catalog: Catalog,
     /// Further names of models, and which model each means: an id or alias of `[models]`, or a name or id
     /// that the catalog knows. They are given anew at each start and SIGHUP, wherever they were moved meanwhile.
@@ -104,6 +106,7 @@ impl Default for Config {
             retention: Retention::default(),
             egress: Egress::default(),
             operations: Operations::default(),
+            handoff: Handoff::default(),
             aliases: BTreeMap::new(),
             catalog: Catalog { default_model: Some(STARTER.to_owned()), ..Catalog::default() },
             models: default_models(),
@@ -184,6 +187,7 @@ impl Config {
         });
         let egress = reader.section("egress", Egress::read);
         let operations = reader.section("operations", Operations::read);
+        let handoff = reader.section("handoff", Handoff::read);
         let aliases = reader.texts("aliases", model::name);
         let pools =
             reader.sections("pools", pool::ID_CHARS_MAX, Pool::read).unwrap_or_else(default_pools);
@@ -224,6 +228,7 @@ impl Config {
             retention,
             egress,
             operations,
+            handoff,
             catalog,
             aliases,
             models,

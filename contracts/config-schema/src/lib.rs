@@ -43,7 +43,7 @@ pub use reread::Change;
 #[cfg(feature = "schema")]
 pub use schema::json_schema;
 pub use sections::{
-    BaseStrategy, Catalog, Cors, Egress, Log, LogFormat, LogLevel, Operations, Placement,
+    BaseStrategy, Catalog, Cors, Egress, Handoff, Log, LogFormat, LogLevel, Operations, Placement,
     PlacementStrategy, Queue, RateLimits, Retention, Scheduling, Server, Store, Stream, Telemetry,
     Tls, TokenSync, Trust, WhenFull,
 };

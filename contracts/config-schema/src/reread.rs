@@ -33,6 +33,7 @@ impl Config {
             store: self.store.clone(),
             egress: self.egress.clone(),
             operations: self.operations.clone(),
+            handoff: self.handoff.clone(),
             server: Server {
                 addr: self.server.addr,
                 metrics_addr: self.server.metrics_addr,

@@ -271,6 +271,16 @@ settings! {
 }
 
 settings! {
+    /// Engines that somebody else starts and hands over by files. All of it changes with a restart.
+    pub struct Handoff {
+        /// Folder of the files, one for each engine; `engines` in `data_dir` when left out. It and the files
+        /// must belong to the daemon's user or root and be writable by nobody else.
+        #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
+        dir: Option<Utf8PathBuf> = None;
+    }
+}
+
+settings! {
     /// Long-running work, such as fetching a model. All of it changes with a restart.
     pub struct Operations {
         /// Most operations that run at once.
@@ -324,7 +334,7 @@ choices! {
         /// It is used, and its verification says `warn`.
         #[default]
         Permissive = "permissive",
-        /// It is refused.
+        /// It is refused. No task goes to an engine that was handed over by a file without a process, either.
         Strict = "strict",
     }
 }

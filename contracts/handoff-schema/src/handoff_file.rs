@@ -19,7 +19,8 @@ pub struct HandoffFile {
     /// Version of this format: 1.
     #[cfg_attr(feature = "schema", schemars(extend("const" = 1)))]
     pub schema: u32,
-    /// The pool that the engine belongs to. All replicas of a pool serve the same models.
+    /// The pool that the engine belongs to. All replicas of a pool are of one kind of engine, and models of
+    /// equal names are the same.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9._-]{1,64}$")))]
     pub pool_id: String,
     /// Its name within the pool.
@@ -55,7 +56,7 @@ pub struct HandoffFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16_777_216)))]
     pub ctx_max: Option<u32>,
-    /// The devices that it computes on; tasks may ask for them.
+    /// The devices that it computes on, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
     pub device_mask: Option<Vec<String>>,

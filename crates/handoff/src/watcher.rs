@@ -5,7 +5,7 @@ use std::{
 };
 
 use camino::Utf8PathBuf;
-use handoff_schema::HandoffFile;
+use handoff_schema::{HandedEngine, HandoffFile};
 use tokio::{
     task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep_until},
@@ -164,12 +164,35 @@ impl Watcher {
         let files = scan.files.iter();
         let mut sightings: BTreeMap<String, Sighting> =
             files.map(|(name, found)| (name.clone(), self.sighting(name, found))).collect();
+        self.part_kinds(&mut sightings);
         if let Some(problem) = &scan.problem {
             let seen = Seen::Skipped(problem.clone());
             let sighting = Sighting { stamp: Stamp::default(), seen, lost: None };
             sightings.insert(WHOLE_FOLDER.to_owned(), sighting);
         }
         self.bindings.step(sightings)
+    }
+
+    /// Leaves out the files whose engine is of another kind than their pool's: what a pool can do is known of
+    /// it as a whole. Those that are bound come first, then those whose names do.
+    fn part_kinds(&self, sightings: &mut BTreeMap<String, Sighting>) {
+        let mut kinds: BTreeMap<String, (String, HandedEngine)> = BTreeMap::new();
+        for (name, binding) in self.bindings.bound() {
+            let kind = (name.to_owned(), binding.file.engine);
+            kinds.entry(binding.file.pool_id.clone()).or_insert(kind);
+        }
+        for (name, sighting) in sightings {
+            let Seen::Usable(binding) = &sighting.seen else { continue };
+            let (pool, engine) = (&binding.file.pool_id, binding.file.engine);
+            let (first, kind) = kinds.entry(pool.clone()).or_insert_with(|| (name.clone(), engine));
+            if *kind != engine && first != name {
+                let (engine, kind) = (engine.name(), kind.name());
+                let reason = format!(
+                    "its engine is {engine:?}, and the other engines of pool {pool:?} are {kind:?}"
+                );
+                sighting.seen = Seen::Skipped(Skip::new(Outcome::Wrong, reason));
+            }
+        }
     }
 
     fn sighting(&self, name: &str, found: &Found) -> Sighting {

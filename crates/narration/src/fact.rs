@@ -44,6 +44,16 @@ pub enum Fact<'a> {
     Verified { model: &'a str },
     /// A model could not be had; it is tried again.
     NotToBeHad { model: &'a str, retry_in_s: u64 },
+    /// A file hands an engine over, which is used from now on.
+    HandedOver { pool: &'a str, model: &'a str },
+    /// A file that handed an engine over names another one, which takes over.
+    HandoffReplaced { pool: &'a str, model: &'a str },
+    /// A file hands an engine over that does not answer yet.
+    HandoffAwaited { pool: &'a str },
+    /// An engine that a file handed over is used no longer.
+    HandoffGone { pool: &'a str },
+    /// A file of an engine is not used; `outcome` as metrics name it.
+    HandoffSkipped { file: &'a str, outcome: &'a str },
 }
 
 /// What happened, as one plain sentence of at most [`HUMAN_CHARS_MAX`] characters.
@@ -99,6 +109,21 @@ pub fn human(fact: &Fact<'_>) -> String {
                 "The model {} is not to be had; it is tried again in {retry_in_s} s.",
                 name(model)
             )
+        }
+        Fact::HandedOver { pool, model } => {
+            format!("A file hands pool {} over, which serves {}.", name(pool), name(model))
+        }
+        Fact::HandoffReplaced { pool, model } => {
+            format!("The file of pool {} changed; it serves {}.", name(pool), name(model))
+        }
+        Fact::HandoffAwaited { pool } => {
+            format!("A file hands pool {} over, whose engine does not answer yet.", name(pool))
+        }
+        Fact::HandoffGone { pool } => {
+            format!("{} is no longer handed over by a file.", pool_name(pool))
+        }
+        Fact::HandoffSkipped { file, outcome } => {
+            format!("The handoff file {} is not used: {}.", name(file), name(outcome))
         }
     };
     debug_assert!(sentence.chars().count() <= HUMAN_CHARS_MAX, "{sentence}");

@@ -10,6 +10,24 @@ use crate::{
     outcome_names::{NONE, code, priority},
 };
 
+/// What can become of a handoff file.
+pub const HANDOFF_OUTCOMES: [&str; 14] = [
+    "bound",
+    "replaced",
+    "unbound",
+    "awaited",
+    "unsafe",
+    "too_large",
+    "half_written",
+    "unknown_schema",
+    "wrong",
+    "not_loopback",
+    "process_gone",
+    "unproven",
+    "pool_taken",
+    "too_many",
+];
+
 /// Counts what the daemon does. Shared by whoever has something to count.
 #[derive(Debug)]
 pub struct DaemonMetrics {
@@ -24,6 +42,7 @@ pub struct DaemonMetrics {
     tokens_in: Arc<Family<Counter>>,
     tokens_out: Arc<Family<Counter>>,
     catalog_verifications: Arc<Family<Counter>>,
+    handoff_files: Arc<Family<Counter>>,
     sse_disconnects: Arc<Family<Counter>>,
     sse_metrics_dropped: Arc<Family<Counter>>,
     facade_params_ignored: Arc<Family<Counter>>,
@@ -51,6 +70,10 @@ impl Default for DaemonMetrics {
         for result in ["ok", "failed"] {
             catalog_verifications.of(&[result]);
         }
+        let handoff_files = counter(&declared::HANDOFF_FILES);
+        for outcome in HANDOFF_OUTCOMES {
+            handoff_files.of(&[outcome]);
+        }
         let sse_disconnects = counter(&declared::SSE_DISCONNECTS);
         for cause in ["client", "shutdown", "unreadable"] {
             sse_disconnects.of(&[cause]);
@@ -70,6 +93,7 @@ impl Default for DaemonMetrics {
             tokens_in: counter(&declared::TOKENS_IN),
             tokens_out: counter(&declared::TOKENS_OUT),
             catalog_verifications,
+            handoff_files,
             sse_disconnects,
             sse_metrics_dropped: counter(&declared::SSE_METRICS_DROPPED),
             facade_params_ignored: counter(&declared::FACADE_PARAMS_IGNORED),
@@ -106,6 +130,12 @@ impl DaemonMetrics {
         self.catalog_verifications.of(&[if is_ok { "ok" } else { "failed" }]).add(1);
     }
 
+    /// Something became of a handoff file; `outcome` is one of [`HANDOFF_OUTCOMES`].
+    pub fn handoff_file(&self, outcome: &str) {
+        debug_assert!(HANDOFF_OUTCOMES.contains(&outcome), "{outcome} is declared");
+        self.handoff_files.of(&[outcome]).add(1);
+    }
+
     /// All metrics as they stand, as OpenMetrics text.
     ///
     /// # Errors
@@ -126,6 +156,7 @@ impl DaemonMetrics {
             &self.tokens_in,
             &self.tokens_out,
             &self.catalog_verifications,
+            &self.handoff_files,
             &self.sse_disconnects,
             &self.sse_metrics_dropped,
             &self.facade_params_ignored,

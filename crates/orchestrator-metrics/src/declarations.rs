@@ -68,6 +68,11 @@ pub(crate) static CATALOG_VERIFICATIONS: Declaration = Declaration::counter(
     &["result"],
     "Model files that were held against their digest: ok or failed.",
 );
+pub(crate) static HANDOFF_FILES: Declaration = Declaration::counter(
+    "orchd_handoff_files_total",
+    &["outcome"],
+    "Changes of handoff files, by what became of them: bound, replaced, unbound, or why they are not used.",
+);
 pub(crate) static SSE_DISCONNECTS: Declaration = Declaration::counter(
     "orchd_sse_disconnects_total",
     &["cause"],
@@ -209,6 +214,7 @@ pub static DECLARATIONS: &[&Declaration] = &[
     &TOKENS_IN,
     &TOKENS_OUT,
     &CATALOG_VERIFICATIONS,
+    &HANDOFF_FILES,
     &SSE_DISCONNECTS,
     &SSE_METRICS_DROPPED,
     &STORE_TORN_TAILS,

@@ -10,6 +10,6 @@ mod declarations;
 mod outcome_names;
 mod samples;
 
-pub use daemon_metrics::DaemonMetrics;
+pub use daemon_metrics::{DaemonMetrics, HANDOFF_OUTCOMES};
 pub use declarations::{DECLARATIONS, list};
 pub use samples::Samples;

@@ -289,7 +289,8 @@ async fn commit_admission(
 ) -> Result<Accepted, Refusal> {
     let log = TaskLog::new(row.id, Arc::clone(&shared.events), shared.options().ring_bytes);
     let log = Arc::new(log);
-    let offer = LiveTask::new(row.clone(), Arc::clone(&log), 0).offer(&*shared.clock);
+    let offer =
+        LiveTask::new(row.clone(), Arc::clone(&log), 0).offer(&*shared.clock, &shared.options());
     let Reservation { position, forecast, victims } = match shared.step(Event::Offered(offer)) {
         Some(Ok(reservation)) => reservation,
         Some(Err(no_place)) => return Err(queue_full(shared, &no_place)),

@@ -5,7 +5,9 @@ use orchestrator_core::{Class, Identity, ModelId, Offer, TaskId, Work};
 use placement::{ReplicaKey, Request};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Clock, EndRow, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog, wants};
+use crate::{
+    Clock, EndRow, Options, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog, wants,
+};
 
 /// A task that has not ended, as this process holds it.
 pub(crate) struct LiveTask {
@@ -180,18 +182,18 @@ impl LiveTask {
     }
 
     /// What it asks of the replica that runs it next.
-    pub(crate) fn request(&self) -> Arc<Request> {
+    pub(crate) fn request(&self, options: &Options) -> Arc<Request> {
         // The first event says that the task started.
         let is_begun = self.log.last_event() > 1;
-        wants::request(&self.spec, &self.changing().progress, is_begun)
+        wants::request(&self.spec, &self.changing().progress, is_begun, options.verified_only)
     }
 
     /// The task as the scheduler sees it.
-    pub(crate) fn offer(&self, clock: &dyn Clock) -> Offer {
+    pub(crate) fn offer(&self, clock: &dyn Clock, options: &Options) -> Offer {
         Offer {
             task: self.id,
             model: ModelId(self.spec.model_id.as_str().into()),
-            request: self.request(),
+            request: self.request(options),
             class: class(self.spec.priority),
             identity: Identity(Arc::clone(&self.identity)),
             sequence: self.sequence,

@@ -7,6 +7,9 @@ pub struct Options {
     pub strategy: placement::Strategy,
     /// Whether requests may name the only pool or node to use.
     pub allow_pins: bool,
+    /// Whether tasks go only to engines of which it is known that they are what they should be
+    /// ([`PoolFacts::is_verified`](crate::PoolFacts::is_verified)).
+    pub verified_only: bool,
     /// Longest wait of a task in the queue.
     pub queue_max_ms: u64,
     /// Back-off told to whoever meets a full queue.
@@ -71,6 +74,7 @@ impl Default for Options {
             queue: orchestrator_core::Limits::default(),
             strategy: placement::Strategy::default(),
             allow_pins: true,
+            verified_only: false,
             queue_max_ms: 24 * 3600 * 1000,
             reject_backoff_ms: 1000,
             idle_ms: 60_000,

@@ -305,6 +305,7 @@ impl Orchestrator {
                 state: pool.state.name().to_owned(),
                 slots_total: pool.slots,
                 slots_free: slots.map_or(0, |slots| slots.total.saturating_sub(slots.busy)),
+                unverified: !pool.is_verified,
                 last_error: pool.last_error.clone(),
             }
         });
@@ -326,7 +327,10 @@ impl Orchestrator {
             let serving =
                 pools.iter().filter(|pool| stays(pool) && pool.model(&model.id).is_some());
             for pool in serving {
-                model.pools.push(pool.replica.pool_id.to_string());
+                // Replicas of one pool come one after the other.
+                if model.pools.last().is_none_or(|last| **last != *pool.replica.pool_id) {
+                    model.pools.push(pool.replica.pool_id.to_string());
+                }
                 model.ready_replicas += u32::from(pool.state == PoolState::Ready);
             }
         }

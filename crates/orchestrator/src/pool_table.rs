@@ -45,8 +45,9 @@ impl PoolState {
     }
 }
 
-/// What is known of a pool. A pool has one replica in this build; while a changed one replaces it, the former
-/// one drains beside it under the same name of the pool.
+/// What is known of a replica of a pool. A pool of the configuration has one; of what is handed over by files
+/// it may have several, which are of one kind. While a changed replica replaces one, the former drains beside it
+/// under the same name of the pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PoolFacts {
     pub replica: ReplicaKey,
@@ -62,6 +63,9 @@ pub struct PoolFacts {
     pub sampler_profile: String,
     /// Whether the engine computes inside this process.
     pub in_process: bool,
+    /// Whether it is known that what answers is what it should be: by a digest that was checked here, by the
+    /// configuration, or by a proof.
+    pub is_verified: bool,
     pub slots: u32,
     pub features: Features,
     /// Models that it may serve.
@@ -143,7 +147,7 @@ impl PoolFacts {
         let models = self.models.iter().map(|model| ReadyModel {
             model: Arc::clone(&model.id),
             ctx_tokens: model.ctx_max.map(u64::from),
-            is_verified: model.id.starts_with("sha256:"),
+            is_verified: self.is_verified,
         });
         let pool = placement::Pool {
             engine: self.engine.as_str().into(),

@@ -34,6 +34,8 @@ pub struct AttachedPool {
     pub engine_version: Option<String>,
     /// The name of how it draws tokens; empty where it has none.
     pub sampler_profile: String,
+    /// As [`PoolFacts::is_verified`].
+    pub is_verified: bool,
 }
 
 impl Shared {
@@ -172,6 +174,7 @@ impl Shared {
             engine_version: pool.engine_version.clone().unwrap_or(props.engine_version),
             sampler_profile: pool.sampler_profile.clone(),
             in_process: false,
+            is_verified: pool.is_verified,
             slots: props.slots,
             features: props.features,
         }

@@ -170,7 +170,7 @@ async fn take_over(shared: &Arc<Shared>, row: TaskRow, found: Found, shown_until
     }
     let wait_ms = if alone { alone_after_ms(deaths) } else { 0 };
     let restored = Restored {
-        offer: live.offer(&*shared.clock),
+        offer: live.offer(&*shared.clock, &shared.options()),
         requeued: has_run,
         not_before_ms: shared.clock.boot_ms() + wait_ms,
     };

@@ -151,7 +151,8 @@ async fn settle(
             };
             shared.commit_until_room(vec![moved]).await;
             live.changing().state = TaskState::Queued;
-            let again = Next::Requeue { not_before_ms: 0, request: live.request() };
+            let request = live.request(&shared.options());
+            let again = Next::Requeue { not_before_ms: 0, request };
             shared.attempt_ended(live.id, lease, again);
         }
     }
@@ -240,7 +241,7 @@ async fn requeue(
     shared.commit_until_room(vec![moved]).await;
     live.changing().state = TaskState::Queued;
     let not_before_ms = shared.clock.boot_ms() + wait_ms;
-    let again = Next::Requeue { not_before_ms, request: live.request() };
+    let again = Next::Requeue { not_before_ms, request: live.request(&shared.options()) };
     put_back(shared, live, dispatch, again).await;
 }
 

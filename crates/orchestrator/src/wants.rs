@@ -17,7 +17,12 @@ const STRICT: u64 = 1 << 17;
 const REPLAY: u64 = 1 << 18;
 
 /// What a task asks of the replica that runs it next. `is_begun` where something of its answer was shown.
-pub(crate) fn request(spec: &TaskSpec, progress: &Progress, is_begun: bool) -> Arc<Request> {
+pub(crate) fn request(
+    spec: &TaskSpec,
+    progress: &Progress,
+    is_begun: bool,
+    needs_verified: bool,
+) -> Arc<Request> {
     let Needs { sampling: asked, output: wanted } = &spec.needs;
     let conversations = if spec.messages.is_some() { CONVERSATIONS } else { 0 };
     let strict = if spec.determinism == Determinism::Strict { STRICT } else { 0 };
@@ -40,6 +45,7 @@ pub(crate) fn request(spec: &TaskSpec, progress: &Progress, is_begun: bool) -> A
             engine_version: last.engine_version.as_str().into(),
             sampler_profile: last.sampler_profile.as_str().into(),
         }),
+        needs_verified,
         alone: progress.poison.is_suspect(),
         wish: wish(&spec.placement),
         failed_on: progress.failed_replicas(),

@@ -23,7 +23,8 @@ pub struct ReadyModel {
     pub model: Arc<str>,
     /// Context in tokens, where it is known.
     pub ctx_tokens: Option<u64>,
-    /// Whether the project verified its digest itself.
+    /// Whether it is known that what answers is what it should be: by a digest that the project checked
+    /// itself, or because somebody vouches for the engine.
     pub is_verified: bool,
 }
 

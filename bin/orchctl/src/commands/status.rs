@@ -53,12 +53,13 @@ fn models(status: &StatusView) -> Table {
 fn pools(status: &StatusView) -> Table {
     let mut table = Table::new(["POOL", "ENGINE", "STATE", "FREE SLOTS", "PROBLEM"]);
     for pool in &status.pools {
+        let unverified = || pool.unverified.then(|| "unverified: see its handoff file".to_owned());
         table.row([
             pool.pool_id.clone(),
             pool.engine.clone(),
             pool.state.clone(),
             format!("{} of {}", pool.slots_free, pool.slots_total),
-            pool.last_error.clone().unwrap_or_default(),
+            pool.last_error.clone().or_else(unverified).unwrap_or_default(),
         ]);
     }
     table

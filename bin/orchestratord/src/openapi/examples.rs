@@ -215,6 +215,7 @@ pub(crate) fn status() -> StatusView {
             state: "ready".to_owned(),
             slots_total: 1,
             slots_free: 1,
+            unverified: false,
             last_error: None,
         }],
         queue: vec![QueueStatus {

@@ -52,6 +52,8 @@ mod fetching;
 #[cfg(test)]
 mod guides;
 #[cfg(test)]
+mod handoff;
+#[cfg(test)]
 mod http;
 #[cfg(test)]
 mod http2;

@@ -191,7 +191,7 @@ fn all_problems_of_file_and_environment_come_in_one_run() {
         ("ORCHD_LOG", "debug"),
     ];
     let sections = "profile, data_dir, server, auth, tls, cors, limits, queue, scheduling, placement, \
-                    stream, store, retention, egress, operations, aliases, pools, models, catalog, log, telemetry";
+                    stream, store, retention, egress, operations, handoff, aliases, pools, models, catalog, log, telemetry";
     check_with(
         text,
         &environment,

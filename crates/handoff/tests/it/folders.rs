@@ -194,3 +194,24 @@ async fn a_pool_that_the_configuration_has_is_not_taken_from_a_file() {
     house.watcher.set_taken(BTreeSet::new());
     assert_eq!(house.until("bound p.0.json").await, ["bound p.0.json"]);
 }
+
+/// Verifies: ORCH-151
+#[tokio::test]
+async fn replicas_of_one_pool_are_of_one_kind_of_engine() {
+    let mut house = House::new(Notification::Wanted);
+    let file = house.put(&external("p", "0"));
+    house.put(&external("p", "1"));
+    house.until_up(2).await;
+    let other = json!({"engine": "vllm"});
+    house.put(&with(&external("p", "00"), &other));
+    house.until("wrong p.00.json").await;
+    house.put(&with(&external("p", "1"), &other));
+    assert_eq!(house.until("gone p.1.json").await, ["wrong p.1.json", "gone p.1.json"]);
+    assert_eq!(house.up, ["p.0.json"]);
+    // A pool of one may become another kind.
+    house.put(&with(&external("p", "0"), &other));
+    house.until("replaced p.0.json").await;
+    house.until_up(3).await;
+    std::fs::remove_file(file).unwrap();
+    house.until("gone p.0.json").await;
+}

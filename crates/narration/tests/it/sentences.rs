@@ -23,6 +23,11 @@ fn all<'a>(model: &'a str, pool: &'a str, number: u64) -> Vec<Fact<'a>> {
         Fact::Draining { deadline_ms: number },
         Fact::Verified { model },
         Fact::NotToBeHad { model, retry_in_s: number },
+        Fact::HandedOver { pool, model },
+        Fact::HandoffReplaced { pool, model },
+        Fact::HandoffAwaited { pool },
+        Fact::HandoffGone { pool },
+        Fact::HandoffSkipped { file: model, outcome: pool },
     ]
 }
 

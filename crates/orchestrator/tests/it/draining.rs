@@ -180,6 +180,7 @@ fn attach(house: &House, engine: &Arc<Engine>) {
         models_of: Arc::clone(&engine.key.pool_id),
         engine_version: None,
         sampler_profile: engine.profile.clone(),
+        is_verified: true,
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Backoff));
 }

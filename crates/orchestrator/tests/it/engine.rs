@@ -193,6 +193,7 @@ impl Engine {
             engine_version: self.version.clone(),
             sampler_profile: self.profile.clone(),
             in_process: self.in_process,
+            is_verified: true,
             slots: self.slots,
             features: self.features,
             models: if self.features.token_ids { vec![model(TINY)] } else { vec![model(REMOTE)] },

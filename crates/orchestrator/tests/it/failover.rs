@@ -214,6 +214,7 @@ async fn an_attached_engine_is_watched() {
         models_of: Arc::clone(&engine.key.pool_id),
         engine_version: None,
         sampler_profile: engine.profile.clone(),
+        is_verified: true,
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Provisioning));
     let task = house.submit(remote("hello")).await;

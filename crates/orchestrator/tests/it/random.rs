@@ -276,6 +276,7 @@ impl Game {
                 models_of,
                 engine_version: None,
                 sampler_profile: engine.profile.clone(),
+                is_verified: true,
             };
             self.house.orchestrator().attach(pool, engine.facts(PoolState::Ready));
             *away = None;
