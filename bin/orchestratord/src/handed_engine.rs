@@ -4,20 +4,15 @@ use adapter_host::{AdapterError, Attempt, AttemptId, EngineAdapter, EngineStream
 use async_trait::async_trait;
 use handoff_schema::HandoffFile;
 
-/// An engine that tells of itself what its handoff file says: its protocol cannot.
+/// An engine that says of itself what kind its handoff file says it is: its protocol cannot.
 pub(crate) struct HandedEngine {
     adapter: Arc<dyn EngineAdapter>,
-    engine: String,
-    engine_version: String,
+    engine: &'static str,
 }
 
 impl HandedEngine {
     pub(crate) fn new(adapter: Arc<dyn EngineAdapter>, file: &HandoffFile) -> Self {
-        Self {
-            adapter,
-            engine: file.engine.name().to_owned(),
-            engine_version: file.engine_version.clone().unwrap_or_default(),
-        }
+        Self { adapter, engine: file.engine.name() }
     }
 }
 
@@ -29,8 +24,7 @@ impl EngineAdapter for HandedEngine {
 
     async fn props(&self) -> Result<Props, AdapterError> {
         let props = self.adapter.props().await?;
-        let (engine, engine_version) = (self.engine.clone(), self.engine_version.clone());
-        Ok(Props { engine, engine_version, ..props })
+        Ok(Props { engine: self.engine.to_owned(), ..props })
     }
 
     async fn submit(&self, attempt: Attempt) -> Result<EngineStream, AdapterError> {

@@ -241,6 +241,7 @@ pub(crate) fn pool_of(file: &HandoffFile) -> OpenAiPool {
         url: file.url.clone(),
         slots: file.slots_total.unwrap_or(SLOTS),
         key_file: None,
+        engine_version: file.engine_version.clone(),
         models: Some(vec![file.model_ref.clone()]),
         same_models_as: None,
         strict: false,
@@ -251,6 +252,7 @@ pub(crate) fn pool_of(file: &HandoffFile) -> OpenAiPool {
             EngineKind::Vllm | EngineKind::Sglang => SamplingDialect::Vllm,
             EngineKind::OpenAi => SamplingDialect::Standard,
         },
+        sampler_profile_version: None,
         features: None,
         image_tokens: None,
         workloads: vec![PoolWorkload::Completion],
@@ -262,6 +264,5 @@ pub(crate) fn pool_of(file: &HandoffFile) -> OpenAiPool {
 fn describe(facts: &mut PoolFacts, file: &HandoffFile, is_verified: bool) {
     facts.state = PoolState::Backoff;
     facts.engine = file.engine.name().to_owned();
-    facts.engine_version = file.engine_version.clone().unwrap_or_default();
     facts.is_verified = is_verified;
 }
