@@ -8,10 +8,11 @@ use orchestrator::{Accepted, QueuePlace, TaskRow};
 use orchestrator_core::{Class, TaskId};
 use serde_json::json;
 
-/// A task as the API shows it.
+/// A task as the API shows it; `remaining_ms` is when it should end, of one that runs.
 pub(crate) fn task_view(
     row: TaskRow,
     place: Option<QueuePlace>,
+    remaining_ms: Option<u64>,
     last_event_id: u64,
     preparation: PreparationView,
     decision: Option<DecisionView>,
@@ -70,7 +71,7 @@ pub(crate) fn task_view(
         metadata: (!spec.metadata.is_empty()).then(|| spec.metadata.clone()),
         queue_position: place.as_ref().map(|place| place.position),
         predicted_start_ms: forecast.map(|forecast| forecast.start_ms),
-        predicted_end_ms: forecast.map(|forecast| forecast.end_ms()),
+        predicted_end_ms: forecast.map(|forecast| forecast.end_ms()).or(remaining_ms),
         admitted_at: instant(spec.admitted_at_ms),
         started_at: row.progress.started_at_ms.map(instant),
         ended_at: row.end.as_ref().map(|end| instant(end.ended_at_ms)),

@@ -143,8 +143,10 @@ pub struct TaskView<E = ErrorBody, S = TaskState, P = Priority, T = StepStatus> 
     pub metadata: Option<std::collections::BTreeMap<String, String>>,
     #[cfg_attr(feature = "openapi", schema(required))]
     pub queue_position: Option<u64>,
+    /// In how many milliseconds it should start; only while it is queued, and null where that is not known.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub predicted_start_ms: Option<u64>,
+    /// In how many milliseconds it should end, while it is queued or runs; null where that is not known.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub predicted_end_ms: Option<u64>,
     pub admitted_at: String,

@@ -140,6 +140,22 @@ impl Speed {
         sum / float((self.answers.len() - from) as u64)
     }
 
+    /// How long a task that began `elapsed_ms` ago should go on; `None` where none of its kind took so long.
+    pub(crate) fn until_end_ms(&self, work: &Work, elapsed_ms: f64) -> Option<f64> {
+        let prefill_ms = self.prefill_ms(work.prompt_tokens.map(float));
+        let answer_max = work.answer_tokens_max.map_or(f64::INFINITY, float);
+        let left_ms =
+            |answer: f64| prefill_ms + self.decode_ms(answer.min(answer_max)) - elapsed_ms;
+        let left_ms = match work.expected_tokens.map(float) {
+            Some(expected) => left_ms(expected),
+            None => {
+                let passed = self.answers.partition_point(|answer| left_ms(*answer) <= 0.0);
+                left_ms(*self.answers[passed..].get((self.answers.len() - passed) / 2)?)
+            }
+        };
+        (left_ms > 0.0).then_some(left_ms)
+    }
+
     /// How long a task that began `elapsed_ms` ago will go on: as long as those of its kind that were not
     /// shorter. One that is overdue by far may go on as long again. Takes O(log samples).
     pub(crate) fn remaining_ms(&self, work: &Work, elapsed_ms: f64) -> f64 {

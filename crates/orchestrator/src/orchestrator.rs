@@ -102,6 +102,15 @@ impl Orchestrator {
         waiting.map(|decision| wants::decision_view(&decision)).or_else(placed)
     }
 
+    /// In how many milliseconds a running task should end. `None` where it does not run, where too little is
+    /// known to tell, and of tasks that go on where an attempt failed: what those still need was never measured.
+    #[must_use]
+    pub fn remaining_ms(&self, row: &TaskRow) -> Option<u64> {
+        let is_first = row.end.is_none() && row.progress.attempts.len() == 1;
+        let now_ms = self.shared.clock.boot_ms();
+        is_first.then(|| self.shared.scheduler().remaining_ms(row.id, now_ms)).flatten()
+    }
+
     /// Highest id of an event of the task that was shown.
     ///
     /// # Errors

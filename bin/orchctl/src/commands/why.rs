@@ -110,10 +110,12 @@ fn standing(task: &ReportedTask) -> String {
         TaskState::Preparing => {
             format!("waits, since {}, until its model is ready", task.admitted_at)
         }
-        TaskState::Running => match &task.started_at {
-            Some(started) => format!("runs since {started}"),
-            None => "runs".to_owned(),
-        },
+        TaskState::Running => {
+            let since = task.started_at.iter().map(|started| format!(" since {started}"));
+            let end_ms = task.predicted_end_ms.into_iter();
+            let end = end_ms.map(|end_ms| format!(" and should end in {}", seconds(end_ms)));
+            ["runs".to_owned()].into_iter().chain(since).chain(end).collect()
+        }
         TaskState::Succeeded => format!("succeeded at {ended}"),
         TaskState::Failed => format!("failed at {ended}"),
         TaskState::Canceled => format!("was canceled at {ended}"),

@@ -139,6 +139,22 @@ async fn a_token_that_may_not_see_the_daemon_still_explains_its_tasks() {
     assert_eq!(story, [WAITS, DEADLINE].concat());
 }
 
+#[tokio::test]
+async fn a_task_that_runs_is_told_with_when_it_should_end_where_that_is_known() {
+    for (predicted_end_ms, words) in [(json!(1234), " and should end in 1.2 s"), (Value::Null, "")] {
+        let mut task = task(TASK);
+        task["status"] = json!("running");
+        task["started_at"] = json!("2026-01-01T00:00:01Z");
+        task["ended_at"] = Value::Null;
+        task["usage"] = json!({"tokens_in": 1, "tokens_out": 0});
+        task["predicted_end_ms"] = predicted_end_ms;
+        let daemon = CannedDaemon::start(move |_| reply("200 OK", &[], &task)).await;
+        let story = orchctl(&daemon, &["why", TASK]).await.well();
+        let first = format!("Task {TASK} runs since 2026-01-01T00:00:01Z{words}.");
+        assert_eq!(story.lines().next(), Some(first.as_str()));
+    }
+}
+
 /// Verifies: ORCH-123
 #[tokio::test]
 async fn a_task_that_failed_is_explained_by_its_attempts_its_error_and_what_to_do() {

@@ -168,7 +168,8 @@ pub(super) async fn list(
         };
         let preparation = state.preparation_of(&row);
         let decision = state.orchestrator.decision(&row);
-        let view = task_view(row, place, last_event_id, preparation, decision, false);
+        let ends = state.orchestrator.remaining_ms(&row);
+        let view = task_view(row, place, ends, last_event_id, preparation, decision, false);
         // The journal does not tell them apart: whether a model is here changes without its tasks.
         if wanted.as_deref().is_none_or(|wanted| wanted == view.status.name()) {
             items.push(view);
@@ -248,7 +249,8 @@ pub(super) async fn show(
     let last_event_id = state.orchestrator.last_event_id(id).await.map_err(refused)?;
     let preparation = state.preparation_of(&row);
     let decision = state.orchestrator.decision(&row);
-    Ok(Json(task_view(row, place, last_event_id, preparation, decision, with_prompt)))
+    let ends = state.orchestrator.remaining_ms(&row);
+    Ok(Json(task_view(row, place, ends, last_event_id, preparation, decision, with_prompt)))
 }
 
 /// Cancel a task.

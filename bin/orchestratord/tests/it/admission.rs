@@ -134,7 +134,13 @@ fn what_waits_is_told_when_it_should_start_and_what_that_rests_on() {
         let id = daemon.submit(&scripted_task("[[tokens=5]] [[slow_prefill_ms=20]]"));
         daemon.wait_until(&id, "succeeded");
     }
-    let running = occupy(&daemon);
+    let mut long = scripted_task(ENDLESS);
+    long["expected_tokens"] = json!(1_000_000);
+    let running = daemon.submit(&long);
+    daemon.events(&running).take(2);
+    let task = daemon.task(&running);
+    assert!(task["predicted_start_ms"].is_null(), "it has started: {task}");
+    assert!(task["predicted_end_ms"].as_u64().unwrap() > 1000, "{task}");
     daemon.submit(&scripted_task("first in the queue"));
     let accepted = daemon.post("/v2/tasks", &scripted_task("second")).json();
     let (start, end) = (&accepted["predicted_start_ms"], &accepted["predicted_end_ms"]);
@@ -159,6 +165,7 @@ fn what_waits_is_told_when_it_should_start_and_what_that_rests_on() {
     hurried["deadline_ms"] = json!(earliest_ms + 60_000);
     let hurried = daemon.submit(&hurried);
     daemon.cancel(&running);
+    assert!(daemon.task(&running)["predicted_end_ms"].is_null());
     assert_eq!(daemon.wait_until(&hurried, "succeeded").get("waiting"), None);
 }
 

@@ -62,6 +62,18 @@ impl Scheduler {
         Some(of(Class::Interactive).chain(of(Class::Batch)).collect())
     }
 
+    /// In how many milliseconds from `now_ms` on `task` should be done, as if the attempt at work began it; by
+    /// the middle one of the answers that were longer, where the client told no expectation. `None` where it
+    /// does not run, too little was measured, or it takes longer than it should.
+    #[must_use]
+    pub fn remaining_ms(&self, task: TaskId, now_ms: u64) -> Option<u64> {
+        let task = &self.tasks[*self.by_id.get(&task)?];
+        let Place::Running { lease } = task.place else { return None };
+        let since_ms = self.table.leases.get(&lease)?.since_ms;
+        let speed = self.speed(&self.models[task.model])?;
+        speed.until_end_ms(&task.work.work(), float(now_ms.saturating_sub(since_ms))).map(whole)
+    }
+
     /// What was learned so far, of models that were measured longest ago first.
     #[must_use]
     pub fn experience(&self) -> Vec<Experience> {

@@ -266,3 +266,42 @@ fn what_nobody_can_have_learned_is_not_believed() {
     let kept = &house.scheduler.experience()[0].waits;
     assert_eq!(*kept, [waits(&many[36..], [0.1, 0.05])], "the last ones");
 }
+
+/// Verifies: ORCH-021
+#[test]
+fn what_runs_ends_when_answers_like_it_did_and_nothing_is_said_beyond() {
+    // Answers of 10, 20 and 90 tokens, 10 ms each, behind 100 ms.
+    let mut house = House::new();
+    house.serve("pool.0", &["m"], 3);
+    house.admit(offer(1));
+    let left = |house: &House, number, at_ms| house.scheduler.remaining_ms(id(number), at_ms);
+    assert_eq!(left(&house, 1, 0), None, "nothing was measured");
+    for answer_tokens in [10, 20, 90] {
+        let sample = ServiceSample {
+            prompt_tokens: 10,
+            prefill_ms: 100,
+            answer_tokens,
+            decode_ms: 10 * answer_tokens,
+        };
+        house.step(Event::Measured { model: model("m"), sample });
+    }
+    // The middle one of all; then of those that took longer, and nothing where none did.
+    assert_eq!(left(&house, 1, 0), Some(300));
+    assert_eq!(left(&house, 1, 250), Some(750));
+    assert_eq!(left(&house, 1, 999), Some(1));
+    assert_eq!(left(&house, 1, 1000), None);
+    let expecting = |expected_tokens, answer_tokens_max| Work {
+        prompt_tokens: None,
+        expected_tokens: Some(expected_tokens),
+        answer_tokens_max,
+    };
+    house.admit(Offer { work: expecting(50, None), ..offer(2) });
+    assert_eq!(left(&house, 2, 100), Some(500));
+    assert_eq!(left(&house, 2, 600), None, "longer than the client expects");
+    house.admit(Offer { work: expecting(50, Some(5)), ..offer(3) });
+    assert_eq!(left(&house, 3, 0), Some(150));
+    house.admit(offer(4));
+    assert_eq!(left(&house, 4, 0), None, "it waits");
+    house.finish(1, 1);
+    assert_eq!(left(&house, 1, 0), None, "it is over");
+}

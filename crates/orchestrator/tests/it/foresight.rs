@@ -61,8 +61,12 @@ async fn starts_and_ends_are_foreseen_from_what_earlier_tasks_took() {
     assert_eq!((behind.start_ms, behind.decode_ms), (550, 2000));
     let (_, place) = house.orchestrator().task(accepted.task.id).await.unwrap();
     let place = place.unwrap();
+    let remaining_ms = async |task| house.orchestrator().remaining_ms(&house.row(task).await);
+    assert_eq!(remaining_ms(running).await, Some(250));
+    assert_eq!(remaining_ms(accepted.task.id).await, None, "it waits");
     assert_eq!((place.position, place.forecast), (0, Some(forecast)));
     finish(&house, running).await;
+    assert_eq!(remaining_ms(running).await, None, "it is over");
     let story = house.shown(accepted.task.id, 1).await;
     assert_eq!(story.events[0].data["predicted_start_ms"], 250, "what was told at admission");
     assert_eq!(house.orchestrator().task(accepted.task.id).await.unwrap().1, None);
