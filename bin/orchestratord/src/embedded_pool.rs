@@ -69,7 +69,9 @@ impl EmbeddedPool {
             in_process: true,
             is_verified: true,
             slots: 1,
+            address: None,
             features: engine_candle::FEATURES,
+            models_of: Arc::clone(&self.replica.pool_id),
             models: id.into_iter().map(|id| self.pool_model(&id, None)).collect(),
         }
     }

@@ -49,6 +49,9 @@ pub(crate) fn attached(
     let features = config.features();
     let adapter =
         OpenAiAdapter::new(config).with_context(|| format!("pools.{}", replica.pool_id))?;
+    let own = || Arc::clone(&replica.pool_id);
+    let models_of = pool.same_models_as.as_deref().map_or_else(own, Arc::from);
+    let address: Arc<str> = Arc::from(pool.url.as_str());
     let facts = PoolFacts {
         replica: replica.clone(),
         state: PoolState::Backoff,
@@ -60,17 +63,18 @@ pub(crate) fn attached(
         in_process: false,
         is_verified: true,
         slots: pool.slots,
+        address: Some(Arc::clone(&address)),
         features,
+        models_of: Arc::clone(&models_of),
         models: Vec::new(),
     };
     let models = pool.models.clone();
-    let own = || Arc::clone(&replica.pool_id);
-    let models_of = pool.same_models_as.as_deref().map_or_else(own, Arc::from);
     let attached = AttachedPool {
         replica: replica.clone(),
         adapter: Arc::new(adapter),
         models,
         models_of,
+        address,
         engine_version: pool.engine_version.clone(),
         sampler_profile: facts.sampler_profile.clone(),
         // Whoever wrote the configuration says what it is.

@@ -79,6 +79,9 @@ pub struct Replica {
     pub pool: Pool,
     /// Which of its slots are taken is not asked here: the scheduler knows whom it gave them to.
     pub replica: placement::Replica,
+    /// What its slots are those of, where another replica may stand before the same: what runs there for one
+    /// takes slots of each.
+    pub server: Option<Arc<str>>,
 }
 
 impl Replica {
@@ -98,7 +101,7 @@ impl Replica {
         if slots == 0 {
             replica.state = ReplicaState::NotReady;
         }
-        Self { pool: Pool::new(key.node, key.pool), replica }
+        Self { pool: Pool::new(key.node, key.pool), replica, server: None }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use placement::{Node, ReplicaKey, ReplicaState, Snapshot};
 
@@ -19,6 +19,8 @@ pub(crate) struct ReplicaTable {
     pub(crate) snapshot: Snapshot,
     /// Replicas that empty for a task that wants one to itself.
     pub(crate) emptying: Vec<Key<ReplicaSlots>>,
+    /// Replicas before each server that was named.
+    servers: BTreeMap<Arc<str>, Vec<Key<ReplicaSlots>>>,
     last_lease: u64,
 }
 
@@ -34,6 +36,8 @@ pub(crate) struct ReplicaSlots {
     pub(crate) busy: u32,
     /// The lease that wants nothing else here.
     pub(crate) alone: Option<Lease>,
+    /// What its slots are those of, where that is not itself.
+    server: Option<Arc<str>>,
     /// False once it is gone: it stays until its leases are released.
     pub(crate) is_announced: bool,
 }
@@ -56,13 +60,14 @@ impl ReplicaTable {
             leases: BTreeMap::new(),
             snapshot: Snapshot::default(),
             emptying: Vec::new(),
+            servers: BTreeMap::new(),
             last_lease: 0,
         }
     }
 
     /// Takes in what is known of a replica, and gives its record, made if there is none.
     pub(crate) fn announce(&mut self, change: &Replica) -> Key<ReplicaSlots> {
-        let Replica { pool, replica } = change;
+        let Replica { pool, replica, server } = change;
         let id = &replica.key;
         let key = self.by_id.get(id).copied().unwrap_or_else(|| {
             let key = self.replicas.insert(ReplicaSlots {
@@ -71,6 +76,7 @@ impl ReplicaTable {
                 slots: 0,
                 busy: 0,
                 alone: None,
+                server: None,
                 is_announced: true,
             });
             self.by_id.insert(id.clone(), key);
@@ -83,6 +89,13 @@ impl ReplicaTable {
         self.snapshot.put_node(Node::online(id.node.clone()));
         self.snapshot.put_pool(pool.clone()).expect("its node was put just now");
         self.snapshot.put_replica(replica.clone()).expect("its pool was put just now");
+        if self.replicas[key].server != *server {
+            self.leave_server(key);
+            if let Some(server) = server {
+                self.servers.entry(Arc::clone(server)).or_default().push(key);
+            }
+            self.replicas[key].server.clone_from(server);
+        }
         self.refresh(key);
         key
     }
@@ -143,6 +156,7 @@ impl ReplicaTable {
     pub(crate) fn forget_if_gone(&mut self, replica: Key<ReplicaSlots>) {
         let slots = &self.replicas[replica];
         if !slots.is_announced && slots.busy == 0 {
+            self.leave_server(replica);
             let slots = self.replicas.remove(replica);
             self.by_id.remove(&slots.id);
             self.emptying.retain(|other| *other != replica);
@@ -163,15 +177,52 @@ impl ReplicaTable {
 
     /// Whether something can start there that does not want the replica to itself.
     pub(crate) fn has_slot(&self, replica: Key<ReplicaSlots>) -> bool {
-        let slots = &self.replicas[replica];
-        slots.busy < slots.slots && slots.alone.is_none() && !self.emptying.contains(&replica)
+        self.occupied(replica) < self.replicas[replica].slots && !self.is_kept(replica)
     }
 
-    /// Tells the snapshot which slots are taken.
+    /// Slots that are taken where `replica` stands, by itself or by others before the same server.
+    pub(crate) fn occupied(&self, replica: Key<ReplicaSlots>) -> u32 {
+        self.beside(&replica).iter().map(|one| self.replicas[*one].busy).sum()
+    }
+
+    /// The replicas before the same server, `replica` itself among them.
+    pub(crate) fn beside<'a>(&'a self, replica: &'a Key<ReplicaSlots>) -> &'a [Key<ReplicaSlots>] {
+        let server = self.replicas[*replica].server.as_ref();
+        let beside = server.and_then(|server| self.servers.get(server));
+        beside.map_or(std::slice::from_ref(replica), Vec::as_slice)
+    }
+
+    /// Whether its slots are kept for a task that runs alone.
+    fn is_kept(&self, replica: Key<ReplicaSlots>) -> bool {
+        let is_alone = |one: &Key<ReplicaSlots>| self.replicas[*one].alone.is_some();
+        self.emptying.contains(&replica) || self.beside(&replica).iter().any(is_alone)
+    }
+
+    /// It stands before no server that was named, from now on.
+    fn leave_server(&mut self, replica: Key<ReplicaSlots>) {
+        let Some(server) = self.replicas[replica].server.take() else { return };
+        if let Some(beside) = self.servers.get_mut(&server) {
+            beside.retain(|other| *other != replica);
+            let left = beside.clone();
+            if left.is_empty() {
+                self.servers.remove(&server);
+            }
+            left.into_iter().for_each(|other| self.refresh(other));
+        }
+    }
+
+    /// Tells the snapshot which slots are taken, there and before the same server.
     fn refresh(&mut self, replica: Key<ReplicaSlots>) {
-        let Some(slots) = self.replicas.get(replica) else { return };
-        self.snapshot.set_busy(&slots.id, slots.busy);
-        let is_kept = slots.alone.is_some() || self.emptying.contains(&replica);
-        self.snapshot.set_kept(&slots.id, is_kept);
+        if self.replicas.get(replica).is_none() {
+            return;
+        }
+        let occupied = self.occupied(replica);
+        for at in 0..self.beside(&replica).len() {
+            let one = self.beside(&replica)[at];
+            let is_kept = self.is_kept(one);
+            let id = &self.replicas[one].id;
+            self.snapshot.set_busy(id, occupied);
+            self.snapshot.set_kept(id, is_kept);
+        }
     }
 }

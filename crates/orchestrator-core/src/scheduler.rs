@@ -391,7 +391,9 @@ impl Scheduler {
             self.unknown_releases += 1;
             return;
         };
-        self.touched.extend(&self.table.replicas[replica].models);
+        for one in self.table.beside(&replica) {
+            self.touched.extend(&self.table.replicas[*one].models);
+        }
         self.table.forget_if_gone(replica);
     }
 

@@ -457,7 +457,12 @@ fn pools_for(
     model_ref: &str,
     model: &ModelFacts,
 ) -> Result<Vec<Arc<PoolFacts>>, Refusal> {
-    let pools = shared.pools.serving(&model.id);
+    let mut pools = shared.pools.serving(&model.id);
+    // What an attached pool is able to do is known before it was ever reached.
+    let is_unheard = |pool: &Arc<PoolFacts>| {
+        !pool.in_process && pool.model(&model.id).is_none() && pool.may_serve(&model.id)
+    };
+    pools.extend(shared.pools.all().into_iter().filter(is_unheard));
     if pools.is_empty() && shared.pools.all().iter().any(|pool| pool.may_serve(&model.id)) {
         return Err(Refusal::PoolUnheard { model: model_ref.to_owned() });
     }

@@ -306,17 +306,14 @@ impl Orchestrator {
             pools.iter().filter(|pool| stays(pool)).map(|pool| of(pool)).collect();
         pools.retain(|pool| stays(pool) || shown.insert(of(pool)));
         let scheduler = self.shared.scheduler();
-        let statuses = pools.iter().map(|pool| {
-            let slots = scheduler.slots(&replica_id(&pool.replica));
-            PoolStatus {
-                pool_id: pool.replica.pool_id.to_string(),
-                engine: pool.engine.clone(),
-                state: pool.state.name().to_owned(),
-                slots_total: pool.slots,
-                slots_free: slots.map_or(0, |slots| slots.total.saturating_sub(slots.busy)),
-                unverified: !pool.is_verified,
-                last_error: pool.last_error.clone(),
-            }
+        let statuses = pools.iter().map(|pool| PoolStatus {
+            pool_id: pool.replica.pool_id.to_string(),
+            engine: pool.engine.clone(),
+            state: pool.state.name().to_owned(),
+            slots_total: pool.slots,
+            slots_free: scheduler.free_slots(&replica_id(&pool.replica)),
+            unverified: !pool.is_verified,
+            last_error: pool.last_error.clone(),
         });
         let pool_statuses = statuses.collect();
         let queue = scheduler.models().map(|model| {

@@ -67,7 +67,12 @@ pub struct PoolFacts {
     /// configuration, or by a proof.
     pub is_verified: bool,
     pub slots: u32,
+    /// Where its engine is, if somebody else runs it: a pool that replaces this one and is there too has no
+    /// slots that this one still uses.
+    pub address: Option<Arc<str>>,
     pub features: Features,
+    /// The pool under whose name its models are known; its own, unless another one holds the same.
+    pub models_of: Arc<str>,
     /// Models that it may serve.
     pub models: Vec<PoolModel>,
 }
@@ -109,7 +114,7 @@ impl PoolFacts {
             }
             PoolState::Provisioning | PoolState::Backoff => {
                 let own = id.strip_prefix("remote:").and_then(|rest| rest.split_once('/'));
-                is_known || own.is_some_and(|(pool, _)| pool == &*self.replica.pool_id)
+                is_known || own.is_some_and(|(pool, _)| pool == &*self.models_of)
             }
         }
     }
@@ -172,7 +177,10 @@ impl PoolFacts {
             busy: 0,
             is_kept: false,
         };
-        Replica { pool, replica }
+        // Pools of different names share no slots: each has those that it was given.
+        let server = self.address.as_ref();
+        let server = server.map(|address| format!("{} {address}", self.replica.pool_id).into());
+        Replica { pool, replica, server }
     }
 
     /// The replica for a scheduler that is to start nothing more there.

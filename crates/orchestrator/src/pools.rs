@@ -36,6 +36,8 @@ pub struct AttachedPool {
     pub sampler_profile: String,
     /// As [`PoolFacts::is_verified`].
     pub is_verified: bool,
+    /// Where the engine is.
+    pub address: Arc<str>,
 }
 
 impl Shared {
@@ -176,7 +178,9 @@ impl Shared {
             in_process: false,
             is_verified: pool.is_verified,
             slots: props.slots,
+            address: Some(Arc::clone(&pool.address)),
             features: props.features,
+            models_of: Arc::clone(&pool.models_of),
         }
     }
 }

@@ -141,7 +141,8 @@ async fn a_token_that_may_not_see_the_daemon_still_explains_its_tasks() {
 
 #[tokio::test]
 async fn a_task_that_runs_is_told_with_when_it_should_end_where_that_is_known() {
-    for (predicted_end_ms, words) in [(json!(1234), " and should end in 1.2 s"), (Value::Null, "")] {
+    for (predicted_end_ms, words) in [(json!(1234), " and should end in 1.2 s"), (Value::Null, "")]
+    {
         let mut task = task(TASK);
         task["status"] = json!("running");
         task["started_at"] = json!("2026-01-01T00:00:01Z");

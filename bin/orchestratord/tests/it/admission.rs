@@ -127,7 +127,7 @@ fn a_full_queue_refuses_with_a_back_off_and_admits_once_there_is_room() {
 /// Verifies: ORCH-021, ORCH-030, ORCH-048, ORCH-062
 #[test]
 fn what_waits_is_told_when_it_should_start_and_what_that_rests_on() {
-    let engine = ScriptedEngine::start(&[]);
+    let engine = ScriptedEngine::start(&["--rate", "100"]);
     let home = Home::scripted(&engine, "slots = 1", "");
     let daemon = home.start().ready();
     for _ in 0..3 {
@@ -135,7 +135,8 @@ fn what_waits_is_told_when_it_should_start_and_what_that_rests_on() {
         daemon.wait_until(&id, "succeeded");
     }
     let mut long = scripted_task(ENDLESS);
-    long["expected_tokens"] = json!(1_000_000);
+    long["expected_tokens"] = json!(100_000);
+    long["max_tokens"] = json!(100_000);
     let running = daemon.submit(&long);
     daemon.events(&running).take(2);
     let task = daemon.task(&running);

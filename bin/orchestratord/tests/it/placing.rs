@@ -146,6 +146,81 @@ fn pins_preferences_and_avoided_pools_are_kept_to() {
     assert_eq!(pool_of(&daemon, &avoids), "y");
 }
 
+/// Verifies: ORCH-120
+#[test]
+fn a_pool_that_is_not_ready_cannot_be_pinned_and_a_pinned_task_waits_for_its_own() {
+    let mut engines = [(); 2].map(|()| ScriptedEngine::start(&[]));
+    let (_home, daemon) = start(&[("x", &engines[0]), ("y", &engines[1])], 2, "");
+    let pinned = json!({"mode": "pin", "pin_pool_id": "y"});
+    let begun = daemon.submit(&task(HOLDS, pinned.clone()));
+    assert_eq!(pool_of(&daemon, &begun), "y");
+    engines[1].kill();
+    daemon.wait_for_pool("y", "backoff");
+    let refused = daemon.post("/v2/tasks", &task(HOLDS, pinned));
+    let error = refused.expect_error(503, "POOL_UNREADY");
+    assert_eq!(error["retriable"], true);
+    // What was pinned before waits for its pool, beside one that is free.
+    let waits = daemon.wait_until(&begun, "queued");
+    let why = reasons(&waits["decision"]);
+    assert_eq!(why["x"], ["PIN_MISMATCH"]);
+    assert!(why["y"].contains(&"POOL_NOT_READY".to_owned()), "{why:?}");
+    let free = daemon.submit(&scripted_task(HOLDS));
+    assert_eq!(pool_of(&daemon, &free), "x");
+    assert_eq!(daemon.task(&begun)["status"], "queued");
+}
+
+/// Most requests that the engine worked on at once.
+pub(crate) fn most_at_once(engine: &ScriptedEngine) -> usize {
+    let (mut at_work, mut most) = (0, 0);
+    for entry in engine.log() {
+        match entry["event"].as_str().unwrap() {
+            "started" => at_work += 1,
+            "ended" | "aborted" | "failed" => at_work -= 1,
+            _ => {}
+        }
+        most = most.max(at_work);
+    }
+    most
+}
+
+/// Verifies: ORCH-125
+#[test]
+fn however_many_tasks_race_for_them_no_slot_is_given_twice() {
+    const SLOTS: usize = 3;
+    let engines = [(); 2].map(|()| ScriptedEngine::start(&[]));
+    let (_home, daemon) = start(&[("x", &engines[0]), ("y", &engines[1])], 3, "");
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let client = |client: usize| {
+            let daemon = &daemon;
+            scope.spawn(move || {
+                let submit = |round: usize| {
+                    let id =
+                        daemon.submit(&scripted_task(&format!("[[tokens=4]] {client} {round}")));
+                    // Some slots come back while their engine still works for them.
+                    if round % 5 == 4 {
+                        daemon.cancel(&id);
+                    }
+                    id
+                };
+                (0..15).map(submit).collect::<Vec<_>>()
+            })
+        };
+        let clients: Vec<_> = (0..6).map(client).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    for id in &ids {
+        let ended = daemon.task(id)["status"] == "canceled";
+        if !ended {
+            daemon.wait_until(id, "succeeded");
+        }
+    }
+    assert_eq!(engines.each_ref().map(most_at_once), [SLOTS, SLOTS], "all of them, and no more");
+    let status = daemon.get("/v2/status").json();
+    for pool in status["pools"].as_array().unwrap() {
+        assert_eq!(pool["slots_free"], SLOTS, "{pool}");
+    }
+}
+
 /// Verifies: ORCH-119, ORCH-120
 #[test]
 fn what_cannot_be_asked_of_placement_is_refused_by_name() {

@@ -11,6 +11,7 @@ use crate::{
     daemon::{Daemon, Home, scripted_task},
     events::whole,
     http::Request,
+    placing::most_at_once,
     starter::{self, starter_file},
     waiting::wait_for,
 };
@@ -415,4 +416,35 @@ fn a_pool_in_the_daemon_comes_changes_under_its_stream_and_goes() {
     wait_for("its threads are gone", || (computing_threads(&daemon) == 0).then_some(()));
     daemon.post("/v2/tasks", &task).expect_error(503, "MODEL_NOT_AVAILABLE");
     daemon.stop();
+}
+
+/// Verifies: ORCH-125, ORCH-285
+#[test]
+fn a_changed_pool_before_the_same_server_uses_no_slots_that_its_former_self_still_has() {
+    let engine = ScriptedEngine::start(&[]);
+    let home = Home::new(&pool("x", &engine, "slots = 2"));
+    let daemon = home.start();
+    daemon.wait_for_pool("x", "ready");
+    let holds = || daemon.submit(&task_for("x", "[[stall_after=1]] [[tokens=5]]"));
+    let held = [holds(), holds()];
+    for id in &held {
+        daemon.events(id).take(2);
+    }
+    reload(&home, &daemon, &pool("x", &engine, "slots = 3"));
+    // Three slots, of which two are taken.
+    let ids: Vec<String> = (0..6).map(|_| daemon.submit(&task_for("x", "[[tokens=3]]"))).collect();
+    for id in &ids {
+        let done = daemon.wait_until(id, "succeeded");
+        assert_eq!(done["attempts"][0]["replica_id"], "1", "by the pool as it is now");
+    }
+    assert_eq!(most_at_once(&engine), 3);
+    for id in &held {
+        assert_eq!(daemon.task(id)["attempts"][0]["replica_id"], "0");
+        daemon.cancel(id);
+    }
+    let more: Vec<String> = (0..9).map(|_| daemon.submit(&task_for("x", "[[tokens=3]]"))).collect();
+    for id in &more {
+        daemon.wait_until(id, "succeeded");
+    }
+    assert_eq!(most_at_once(&engine), 3);
 }

@@ -238,7 +238,10 @@ impl Scheduler {
         let replicas = &self.table.replicas;
         let mut busy: BTreeMap<Key<ReplicaSlots>, Vec<f64>> = BTreeMap::new();
         for held in self.table.leases.values() {
-            if replicas[held.replica].models.binary_search(&model).is_err() {
+            let serves =
+                |one: &Key<ReplicaSlots>| replicas[*one].models.binary_search(&model).is_ok();
+            let serving = || self.table.beside(&held.replica).iter().copied().filter(serves);
+            if serving().next().is_none() {
                 continue;
             }
             let remaining_ms = held.task.map_or(0.0, |task| {
@@ -247,7 +250,9 @@ impl Scheduler {
                 let elapsed_ms = float(now_ms.saturating_sub(held.since_ms));
                 own.unwrap_or(speed).remaining_ms(&task.work.work(), elapsed_ms)
             });
-            busy.entry(held.replica).or_default().push(remaining_ms.max(1.0));
+            for replica in serving() {
+                busy.entry(replica).or_default().push(remaining_ms.max(1.0));
+            }
         }
         let mut free_after_ms = Vec::new();
         for replica in &self.models[model].replicas {

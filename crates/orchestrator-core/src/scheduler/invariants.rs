@@ -153,7 +153,8 @@ impl Scheduler {
             let held = leases.fold(0, |sum, _| sum + 1);
             equal(replica.busy, held, 6, "busy slots")?;
             if let Some(placed) = self.table.snapshot.replica(&replica.id) {
-                equal(placed.busy, held, 6, "busy slots of the snapshot")?;
+                let occupied = self.table.occupied(key);
+                equal(placed.busy, occupied, 6, "busy slots of the snapshot")?;
             }
             let alone = replica.alone.is_none_or(|lease| self.table.leases.contains_key(&lease));
             ensure(alone, 6, || format!("{} is kept for a released lease", replica.id))?;

@@ -112,6 +112,16 @@ impl Scheduler {
         Some(Slots { total: replica.slots, busy: replica.busy })
     }
 
+    /// Slots that nothing holds, neither there nor of others before the same server; 0 for an unknown replica.
+    #[must_use]
+    pub fn free_slots(&self, replica: &ReplicaKey) -> u32 {
+        let replica = self.table.by_id.get(replica);
+        replica.map_or(0, |replica| {
+            let total = self.table.replicas[*replica].slots;
+            total.saturating_sub(self.table.occupied(*replica))
+        })
+    }
+
     /// Releases of leases that nobody held, so far.
     #[must_use]
     pub fn unknown_releases(&self) -> u64 {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use orchestrator_core::{Event, Offer, Replica};
+use orchestrator_core::{Event, Offer, Replica, ServiceSample};
 use placement::{Base, NoCapacity, Request, Strategy, Verdict, Wish, WishMode};
 
 use crate::house::{House, by, id, model, offer, replica_id, starts};
@@ -157,4 +157,62 @@ fn a_pool_that_is_gone_is_no_candidate() {
     // Its slot is still taken when it comes back.
     assert_eq!(started(&house.serve("b.0", &["m"], 1)), []);
     assert_eq!(started(&house.finish(1, 1)), at(2, "b.0"));
+}
+
+/// Verifies: ORCH-125
+#[test]
+fn replicas_before_one_server_never_use_more_slots_than_it_has() {
+    let mut house = House::new();
+    let announce = |house: &mut House, name: &str, slots: u32, server: Option<&str>| {
+        let replica = Replica::new(replica_id(name), &[model("m")], slots);
+        house.step(Event::ReplicaChanged(Replica { server: server.map(Arc::from), ..replica }))
+    };
+    announce(&mut house, "pool.0", 3, Some("here"));
+    for number in 1..=3 {
+        assert_eq!(starts(&house.admit(offer(number))).len(), 1);
+    }
+    // Its successor has four slots, of which three are taken; the former one gets no more.
+    announce(&mut house, "pool.0", 0, Some("here"));
+    announce(&mut house, "pool.1", 4, Some("here"));
+    assert_eq!(house.scheduler.free_slots(&replica_id("pool.1")), 1);
+    let started: Vec<_> = (4..=6).flat_map(|number| starts(&house.admit(offer(number)))).collect();
+    assert_eq!(started, [(4, "pool.1".to_owned(), 4)]);
+    let why = house.scheduler.explain(id(5)).unwrap();
+    assert_eq!(why.verdict, Verdict::NoCapacity { reason: NoCapacity::Busy });
+    // What becomes free of either is the successor's, also once the former one is gone.
+    assert_eq!(starts(&house.finish(1, 1)), [(5, "pool.1".to_owned(), 5)]);
+    house.step(Event::ReplicaGone { replica: replica_id("pool.0") });
+    assert_eq!(starts(&house.finish(2, 2)), [(6, "pool.1".to_owned(), 6)]);
+    assert_eq!(starts(&house.admit(offer(7))), []);
+    house.finish(3, 3);
+    assert_eq!(house.scheduler.free_slots(&replica_id("pool.1")), 0);
+    // One before another server is not its concern.
+    announce(&mut house, "pool.2", 2, Some("there"));
+    assert_eq!(house.scheduler.free_slots(&replica_id("pool.2")), 2);
+    announce(&mut house, "pool.2", 2, Some("here"));
+    assert_eq!(house.scheduler.free_slots(&replica_id("pool.2")), 0);
+    announce(&mut house, "pool.2", 2, None);
+    assert_eq!(house.scheduler.free_slots(&replica_id("pool.2")), 2);
+}
+
+/// Verifies: ORCH-048
+#[test]
+fn a_start_behind_a_former_self_waits_for_what_that_one_runs() {
+    let mut house = House::new();
+    let server = Some(Arc::from("here"));
+    let announce = |house: &mut House, name: &str, slots: u32| {
+        let replica = Replica::new(replica_id(name), &[model("m")], slots);
+        house.step(Event::ReplicaChanged(Replica { server: server.clone(), ..replica }));
+    };
+    let sample =
+        ServiceSample { prompt_tokens: 1, prefill_ms: 100, answer_tokens: 9, decode_ms: 900 };
+    for _ in 0..3 {
+        house.step(Event::Measured { model: model("m"), sample });
+    }
+    announce(&mut house, "pool.0", 1);
+    house.admit(offer(1));
+    announce(&mut house, "pool.0", 0);
+    announce(&mut house, "pool.1", 1);
+    house.admit(offer(2));
+    assert_eq!(house.scheduler.forecast(id(2), 400).unwrap().start_ms, 600);
 }

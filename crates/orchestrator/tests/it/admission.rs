@@ -386,3 +386,41 @@ async fn a_task_runs_only_where_its_features_are() {
     }
     assert_eq!((house.engine(0).seen().len(), house.engine(1).seen().len()), (0, 4));
 }
+
+/// Verifies: ORCH-026
+#[tokio::test]
+async fn a_pool_that_was_never_reached_counts_as_a_server_of_the_models_that_it_shares() {
+    let engine = |pool| {
+        let mut engine = Engine::new(pool);
+        engine.features.token_ids = false;
+        engine
+    };
+    let house = House::with([engine("there"), engine("twin")]).await;
+    // The pool that the model has its name of does not hold it any more; its twin may.
+    let there = house.engine(0).facts(PoolState::Ready);
+    house.orchestrator().put_pool(PoolFacts { models: Vec::new(), ..there });
+    let twin = PoolFacts {
+        models: Vec::new(),
+        models_of: "there".into(),
+        ..house.engine(1).facts(PoolState::Backoff)
+    };
+    house.orchestrator().put_pool(twin.clone());
+    let task = house.submit(remote("hello")).await;
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(6)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::resume();
+    assert_eq!(house.state(task).await, TaskState::Queued, "nobody knows that it cannot be served");
+    // Whose models are its own cannot hold that one.
+    house.orchestrator().put_pool(PoolFacts { models_of: "twin".into(), ..twin.clone() });
+    assert_eq!(house.story(task).await.code(), "MODEL_NOT_AVAILABLE");
+    house.orchestrator().put_pool(twin);
+    let task = house.submit(remote("hello")).await;
+    house.orchestrator().put_pool(PoolFacts {
+        models_of: "there".into(),
+        ..house.engine(1).facts(PoolState::Ready)
+    });
+    assert_eq!(house.story(task).await.text(), "hello");
+}

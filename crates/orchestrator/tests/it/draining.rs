@@ -181,6 +181,7 @@ fn attach(house: &House, engine: &Arc<Engine>) {
         engine_version: None,
         sampler_profile: engine.profile.clone(),
         is_verified: true,
+        address: Arc::from("somewhere"),
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Backoff));
 }

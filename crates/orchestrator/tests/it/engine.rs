@@ -195,7 +195,9 @@ impl Engine {
             in_process: self.in_process,
             is_verified: true,
             slots: self.slots,
+            address: None,
             features: self.features,
+            models_of: std::sync::Arc::clone(&self.key.pool_id),
             models: if self.features.token_ids { vec![model(TINY)] } else { vec![model(REMOTE)] },
         }
     }

@@ -215,6 +215,7 @@ async fn an_attached_engine_is_watched() {
         engine_version: None,
         sampler_profile: engine.profile.clone(),
         is_verified: true,
+        address: Arc::from("somewhere"),
     };
     house.orchestrator().attach(pool, engine.facts(PoolState::Provisioning));
     let task = house.submit(remote("hello")).await;

@@ -180,7 +180,9 @@ impl Game {
         let submission = Submission { reattach_ms: Some(20), ..submission };
         let accepted = match self.house.try_submit(submission).await {
             Ok(accepted) => accepted,
-            Err(Refusal::QueueFull { .. } | Refusal::StorageFull) => return,
+            Err(
+                Refusal::QueueFull { .. } | Refusal::StorageFull | Refusal::DeadlineUnmet { .. },
+            ) => return,
             Err(Refusal::IdempotencyMismatch) => {
                 assert!(self.keys.contains_key(&key.unwrap()), "a key that was never bound");
                 return;
@@ -277,6 +279,7 @@ impl Game {
                 engine_version: None,
                 sampler_profile: engine.profile.clone(),
                 is_verified: true,
+                address: Arc::from("somewhere"),
             };
             self.house.orchestrator().attach(pool, engine.facts(PoolState::Ready));
             *away = None;
