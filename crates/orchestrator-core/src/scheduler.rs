@@ -121,6 +121,11 @@ impl Scheduler {
                 self.models[*model].waits = WaitWatch::default();
             }
         }
+        // What interactive got of the larger share is not held against it under the smaller one.
+        for model in self.model_by_id.values() {
+            let streak = &mut self.models[*model].interactive_streak;
+            *streak = limits.interactive_weight.get().min(*streak);
+        }
         self.limits = limits;
         if changes_victims {
             self.list_evictable();

@@ -22,6 +22,15 @@ pub(crate) struct Row {
     pub(crate) daemon_ends: u32,
     /// How long closed attempts ran, interrupted ones aside.
     pub(crate) ran_ms: u64,
+    /// The idempotency key that stands for it.
+    pub(crate) key: Option<u32>,
+}
+
+impl Row {
+    /// Whether a repeated request begins anew, as this end is no answer.
+    fn frees_key(&self) -> bool {
+        matches!(self.state, TaskState::Evicted | TaskState::Failed)
+    }
 }
 
 /// An attempt as the journal keeps it.
@@ -63,6 +72,8 @@ pub(crate) struct Commit {
 pub(crate) struct Journal {
     /// What survives power loss.
     durable: BTreeMap<u32, Row>,
+    /// What keys stand for; it survives like the rows, which it is written with.
+    keys: BTreeMap<u32, u32>,
     waiting: VecDeque<Commit>,
     writing: Vec<Commit>,
     dice: Dice,
@@ -84,6 +95,7 @@ impl Journal {
     pub(crate) fn new(seed: u64, commit_ms: (u64, f64)) -> Self {
         Self {
             durable: BTreeMap::new(),
+            keys: BTreeMap::new(),
             waiting: VecDeque::new(),
             writing: Vec::new(),
             dice: Dice::new(seed, 100),
@@ -95,6 +107,11 @@ impl Journal {
 
     pub(crate) fn row(&self, task: u32) -> Option<&Row> {
         self.durable.get(&task)
+    }
+
+    /// The task that a key stands for.
+    pub(crate) fn bound(&self, key: u32) -> Option<u32> {
+        self.keys.get(&key).copied()
     }
 
     /// Tasks that have not ended, by sequence.
@@ -158,6 +175,13 @@ impl Journal {
             let before = self.durable.get(&row.task);
             if before.is_some_and(|before| before.state.is_terminal()) {
                 return Some(row.task);
+            }
+            if let Some(key) = row.key {
+                if before.is_none() {
+                    self.keys.insert(key, row.task);
+                } else if row.frees_key() && self.bound(key) == Some(row.task) {
+                    self.keys.remove(&key);
+                }
             }
             self.durable.insert(row.task, row.clone());
         }

@@ -18,7 +18,7 @@ use crate::{
 };
 use objective::Waits;
 use order::Lane;
-use placement::{Explanation, ReplicaKey, Verdict};
+use placement::{Explanation, ReplicaKey, Verdict, WishMode};
 
 /// Watches what goes into the scheduler and what comes out, keeps an account of its own, and says where
 /// the two do not agree or a promise is broken. It knows nothing of how the scheduler decides.
@@ -113,6 +113,18 @@ impl Judge {
             unchecked_steps: 0,
             positions_tried: 0,
         }
+    }
+
+    /// Other bounds hold from the next step on.
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        if self.limits.objective != limits.objective {
+            self.waits.clear();
+        }
+        let weight = limits.interactive_weight.get();
+        for streak in self.streaks.values_mut().flatten() {
+            *streak = weight.min(*streak);
+        }
+        self.limits = limits;
     }
 
     /// Takes in one step: what the scheduler was told, and what it wants done.
@@ -338,6 +350,9 @@ impl Judge {
         ensure(is_idle || !known.alone, 6, || format!("task {task} does not run alone"))?;
         let avoids = self.avoids(&known, replica);
         ensure(!avoids, 9, || format!("task {task} runs on replica {replica}, which failed it"))?;
+        ensure(self.allows(&known, replica), 9, || {
+            format!("task {task} runs on replica {replica} against its wish")
+        })?;
         self.check_order(task, &known, replica)?;
         self.note_start(&known);
         self.dequeue(task);
@@ -371,11 +386,10 @@ impl Judge {
             format!("the decision for task {task} tells of {:?} only", listed.keys())
         })?;
         for (replica, failed) in listed {
-            let can = self.has_slot(replica, known.model)
-                && !self.avoids(known, replica)
-                && (!known.alone || self.busy(replica) == 0);
-            // Some are kept empty for tasks that run alone.
-            let is_true = can == failed.is_empty() || (can && self.alone_ready > 0);
+            let can = self.takes(known, replica);
+            // Some are kept empty for tasks that run alone, which others may prefer.
+            let is_blurred = can || known.offer.request.wish.mode == WishMode::Prefer;
+            let is_true = can == failed.is_empty() || (is_blurred && self.alone_ready > 0);
             ensure(is_true, 6, || {
                 format!("task {task} is told that replica {replica} fails {failed:?}")
             })?;
@@ -404,7 +418,36 @@ impl Judge {
             .replicas
             .iter()
             .filter(|(_, open)| open.slots > 0 && open.models.contains(&known.model));
-        known.avoid.contains(&replica) && open.any(|(other, _)| !known.avoid.contains(other))
+        known.avoid.contains(&replica)
+            && open.any(|(other, _)| !known.avoid.contains(other) && self.allows(known, *other))
+    }
+
+    /// Whether the task may ever go there by its own wish.
+    fn allows(&self, known: &Known, replica: usize) -> bool {
+        let wish = &known.offer.request.wish;
+        let pool = self.names.pool(replica);
+        wish.pin_pool.as_ref().is_none_or(|pin| pin == pool)
+            && !wish.avoid_pools.contains(pool)
+            && (!wish.no_fallback || wish.prefer_pools.contains(pool))
+    }
+
+    /// Whether the task could start there now, if it preferred nothing.
+    fn could_take(&self, known: &Known, replica: usize) -> bool {
+        self.has_slot(replica, known.model)
+            && !self.avoids(known, replica)
+            && self.allows(known, replica)
+            && (!known.alone || self.busy(replica) == 0)
+    }
+
+    /// Whether the task would start there now.
+    fn takes(&self, known: &Known, replica: usize) -> bool {
+        let wish = &known.offer.request.wish;
+        let prefers = |one: usize| wish.prefer_pools.contains(self.names.pool(one));
+        let mut others = self.replicas.keys();
+        self.could_take(known, replica)
+            && (wish.mode != WishMode::Prefer
+                || prefers(replica)
+                || !others.any(|other| prefers(*other) && self.could_take(known, *other)))
     }
 
     /// No task is past its end and still queued.
@@ -439,7 +482,7 @@ impl Judge {
             }
             let mut waiting = lane.ready();
             let idle = waiting
-                .find(|task| free.iter().any(|replica| !self.avoids(&self.tasks[task], *replica)));
+                .find(|task| free.iter().any(|replica| self.takes(&self.tasks[task], *replica)));
             if let Some(task) = idle {
                 return Err(Violation::new(9, format!("task {task} waits beside a free slot")));
             }

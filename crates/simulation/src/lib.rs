@@ -28,7 +28,7 @@ pub use oracle::in_time_of_oracle;
 pub use plant::Plant;
 pub use report::{estimates, report};
 pub use run::{Failure, run, trace};
-pub use scenario::{Fault, FaultKind, Load, ReplicaPlan, Scenario, Settings, TaskPlan};
+pub use scenario::{Fault, FaultKind, Load, ReplicaPlan, Scenario, Settings, TaskPlan, WishPlan};
 pub use shrink::{Shrunk, shrink};
 pub use tally::{Deadlines, Estimate, Tally};
 pub use violation::Violation;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use orchestrator_core::{Identity, ModelId, TaskId};
 use placement::ReplicaKey;
 use uuid::Uuid;
@@ -35,6 +37,10 @@ impl Names {
 
     pub(crate) fn replica(&self, number: usize) -> ReplicaKey {
         self.replicas[number].clone()
+    }
+
+    pub(crate) fn pool(&self, number: usize) -> &Arc<str> {
+        &self.replicas[number].pool
     }
 
     pub(crate) fn replica_number(&self, id: &ReplicaKey) -> usize {

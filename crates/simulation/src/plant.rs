@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use orchestrator_core::{Action, Event, Identity, Limits, Scheduler};
+use placement::Wish;
 
 /// A fault put between the simulated daemon and the scheduler or the store, to see that it is found. None of
 /// them is in any code that ships.
@@ -18,11 +21,17 @@ pub enum Plant {
     DeafToWaits,
     /// Some ends of tasks by their deadline are never carried out.
     ForgottenDeadline,
+    /// The scheduler goes on with the bounds that it began with.
+    StaleLimits,
+    /// A request that is repeated while the first one is being admitted is admitted as well.
+    UngatedKeys,
+    /// Where some tasks want to go is forgotten.
+    LostWish,
 }
 
 impl Plant {
     /// All of them, with the names that the command line knows.
-    pub const ALL: [(&'static str, Self); 7] = [
+    pub const ALL: [(&'static str, Self); 10] = [
         ("lost-wakeup", Self::LostWakeup),
         ("double-dispatch", Self::DoubleDispatch),
         ("unfair-rotation", Self::UnfairRotation),
@@ -30,6 +39,9 @@ impl Plant {
         ("skipped-fsync", Self::SkippedFsync),
         ("deaf-to-waits", Self::DeafToWaits),
         ("forgotten-deadline", Self::ForgottenDeadline),
+        ("stale-limits", Self::StaleLimits),
+        ("ungated-keys", Self::UngatedKeys),
+        ("lost-wish", Self::LostWish),
     ];
 }
 
@@ -45,16 +57,15 @@ pub(crate) struct PlantedScheduler {
 }
 
 impl PlantedScheduler {
-    pub(crate) fn new(mut limits: Limits, plant: Option<Plant>) -> Self {
-        if plant == Some(Plant::UnfairShare) {
-            limits.interactive_weight = limits
-                .interactive_weight
-                .saturating_mul(std::num::NonZeroU32::new(4).expect("four is not zero"));
+    pub(crate) fn new(limits: Limits, plant: Option<Plant>) -> Self {
+        Self { real: Scheduler::new(planted(limits, plant)), plant, occasions: 0 }
+    }
+
+    /// As [`Scheduler::set_limits`].
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        if self.plant != Some(Plant::StaleLimits) {
+            self.real.set_limits(planted(limits, self.plant));
         }
-        if plant == Some(Plant::DeafToWaits) {
-            limits.objective = None;
-        }
-        Self { real: Scheduler::new(limits), plant, occasions: 0 }
     }
 
     /// As [`Scheduler::step`].
@@ -62,6 +73,11 @@ impl PlantedScheduler {
         match (&mut event, self.plant) {
             (Event::LeaseReleased { .. }, Some(Plant::LostWakeup)) if self.is_occasion() => {
                 event = Event::Tick;
+            }
+            (Event::Offered(offer), Some(Plant::LostWish))
+                if offer.request.wish != Wish::default() && self.is_occasion() =>
+            {
+                Arc::make_mut(&mut offer.request).wish = Wish::default();
             }
             (Event::Offered(offer), Some(Plant::UnfairRotation)) => {
                 offer.identity = Identity("everybody".into());
@@ -91,4 +107,17 @@ impl PlantedScheduler {
         self.occasions += 1;
         self.occasions.is_multiple_of(EVERY)
     }
+}
+
+/// The limits as a planted fault lets the scheduler have them.
+fn planted(mut limits: Limits, plant: Option<Plant>) -> Limits {
+    if plant == Some(Plant::UnfairShare) {
+        limits.interactive_weight = limits
+            .interactive_weight
+            .saturating_mul(std::num::NonZeroU32::new(4).expect("four is not zero"));
+    }
+    if plant == Some(Plant::DeafToWaits) {
+        limits.objective = None;
+    }
+    limits
 }

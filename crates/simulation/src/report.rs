@@ -35,6 +35,14 @@ pub fn report(tally: &Tally) -> String {
     for (why, count) in &tally.refused {
         line(format!("{:<34}{count:>9}", format!("refused: {why}")));
     }
+    let counts = [
+        ("repeated requests, answered as before", tally.replayed),
+        ("attempts of tasks that ask for a place", tally.wished),
+        ("changes of the queues' bounds", tally.reloads),
+    ];
+    for (what, count) in counts {
+        line(format!("{what:<38}{count:>5}"));
+    }
     text
 }
 

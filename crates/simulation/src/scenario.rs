@@ -85,6 +85,22 @@ pub struct TaskPlan {
     pub leave_after_ms: Option<u64>,
     /// How long it stays away.
     pub away_ms: Option<u64>,
+    /// Its idempotency key: requests of equal keys are one request that its client repeats.
+    pub key: Option<u32>,
+    pub wish: WishPlan,
+}
+
+/// What a task asks of its place, by numbers of replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WishPlan {
+    /// The only one to take.
+    pub pin: Option<usize>,
+    /// The one to take as long as it has a slot.
+    pub prefer: Option<usize>,
+    /// Whether it waits for the preferred one.
+    pub no_fallback: bool,
+    /// The one not to take.
+    pub avoid: Option<usize>,
 }
 
 /// Something that breaks.
@@ -119,6 +135,8 @@ pub enum FaultKind {
     AbortsUnheard { replica: usize, for_ms: u64 },
     /// The configuration gives the replica other slots for a while; 0 drains it.
     Resized { replica: usize, slots: u32, for_ms: u64 },
+    /// The configuration gives the queues other bounds and shares, from now on.
+    Reloaded { limits: Box<Limits> },
 }
 
 impl Scenario {

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use orchestrator_core::{Class, Forecast, TaskState};
 
-use crate::scenario::TaskPlan;
+use crate::scenario::{TaskPlan, WishPlan};
 
 /// What came of a run, in numbers.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +17,12 @@ pub struct Tally {
     pub positions: u64,
     /// Tasks that were accepted.
     pub accepted: u64,
+    /// Repeated requests that were answered with the task of the first.
+    pub replayed: u64,
+    /// Changes of the queues' bounds.
+    pub reloads: u64,
+    /// Attempts of tasks that ask for a place.
+    pub wished: u64,
     /// Why others were not, and how many.
     pub refused: BTreeMap<String, u64>,
     /// How those accepted ended.
@@ -78,6 +84,7 @@ impl Tally {
 
     /// Whether it is the first start.
     pub(crate) fn started(&mut self, task: &TaskPlan, now_ms: u64) -> bool {
+        self.wished += u64::from(task.wish != WishPlan::default());
         let is_first = self.started.insert(task.number);
         if is_first {
             let waits = self.waits_ms.entry((task.class, task.identity)).or_default();
@@ -120,6 +127,9 @@ impl Tally {
         self.crashes += other.crashes;
         self.positions += other.positions;
         self.accepted += other.accepted;
+        self.replayed += other.replayed;
+        self.reloads += other.reloads;
+        self.wished += other.wished;
         for (why, count) in other.refused {
             *self.refused.entry(why).or_insert(0) += count;
         }

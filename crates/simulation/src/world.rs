@@ -9,10 +9,10 @@ use std::{
 };
 
 use orchestrator_core::{
-    Action, EndedBy, Event, Forecast, Lease, Offer, QueueLimit, Replica, Restored, TaskId,
+    Action, EndedBy, Event, Forecast, Lease, Limits, Offer, QueueLimit, Replica, Restored, TaskId,
     TaskState, Work,
 };
-use placement::Request;
+use placement::{Request, Wish, WishMode};
 
 use crate::{
     agenda::Agenda,
@@ -22,7 +22,7 @@ use crate::{
     judge::Judge,
     names::{Names, task_id, task_number},
     plant::{Plant, PlantedScheduler},
-    scenario::{FaultKind, Scenario, TaskPlan},
+    scenario::{FaultKind, Scenario, TaskPlan, WishPlan},
     tally::Tally,
     violation::{Violation, ensure},
 };
@@ -47,6 +47,8 @@ pub(crate) struct World<'a> {
     plan: &'a Scenario,
     plant: Option<Plant>,
     names: Names,
+    /// What the daemon is configured with now.
+    limits: Limits,
     now_ms: u64,
     agenda: Agenda<Happening>,
     dice: Dice,
@@ -80,6 +82,8 @@ pub(crate) struct World<'a> {
 struct Shown {
     /// Tasks whose 202 left.
     accepted: BTreeSet<u32>,
+    /// Which task each key stood for, as it was told last.
+    keys: BTreeMap<u32, u32>,
     ended: BTreeMap<u32, TaskState>,
 }
 
@@ -93,6 +97,8 @@ struct Daemon {
     parked: BTreeMap<u32, Restored>,
     /// Tasks that end with the commit of a newcomer, by its number.
     evicting: BTreeMap<u32, Vec<u32>>,
+    /// Requests that wait for one with the same key that is being admitted.
+    gates: BTreeMap<u32, Vec<u32>>,
     /// When tasks should start, as they were told when they came.
     foretold: BTreeMap<u32, Foretold>,
     next_sequence: u64,
@@ -245,6 +251,7 @@ impl<'a> World<'a> {
             plant,
             judge: Judge::new(plan.settings.limits.clone(), names.clone()),
             names,
+            limits: plan.settings.limits.clone(),
             now_ms: 0,
             agenda,
             dice: Dice::new(plan.seed, 101),
@@ -490,6 +497,7 @@ impl<'a> World<'a> {
                 self.tally.refused("the device is full");
                 self.note(|| format!("task {task} is refused: the device is full"));
                 self.step(Event::Withdrawn { task: task_id(task) })?;
+                self.open_gate(task)?;
             }
             // It cannot start; somebody starts it again.
             Then::Recovered => self.crash(2000)?,
@@ -507,10 +515,7 @@ impl<'a> World<'a> {
         let model = self.names.model(task.model);
         Offer {
             task: task_id(row.task),
-            request: Arc::new(Request {
-                alone: row.daemon_ends >= 2,
-                ..Request::new(Arc::clone(&model.0))
-            }),
+            request: Arc::new(Request { alone: row.daemon_ends >= 2, ..self.request(row.task) }),
             model,
             class: task.class,
             identity: self.names.identity(task.identity),
@@ -526,6 +531,27 @@ impl<'a> World<'a> {
             deadline_ms: task.deadline_ms.map(|after_ms| self.until(row, after_ms)),
             queue_until_ms: self.until(row, settings.queue_max_ms),
         }
+    }
+
+    /// What a task asks of its replica before anything happened to it.
+    fn request(&self, task: u32) -> Request {
+        let task = self.tasks[&task];
+        let WishPlan { pin, prefer, no_fallback, avoid } = task.wish;
+        let pool = |replica: usize| Arc::clone(self.names.pool(replica));
+        let mode = match (pin, prefer) {
+            (Some(_), _) => WishMode::Pin,
+            (None, Some(_)) => WishMode::Prefer,
+            (None, None) => WishMode::Auto,
+        };
+        let wish = Wish {
+            mode,
+            pin_pool: pin.map(pool),
+            prefer_pools: prefer.into_iter().map(pool).collect(),
+            avoid_pools: avoid.into_iter().map(pool).collect(),
+            no_fallback,
+            ..Wish::default()
+        };
+        Request { wish, ..Request::new(self.names.model(task.model).0) }
     }
 
     /// The boot-time instant of a task's admission; one before the machine's start counts as that start.

@@ -25,10 +25,14 @@ impl Lane {
         self.queued
     }
 
-    /// Tasks that may start; of fresh ones, which all can use the same slots, one.
+    /// Tasks that may start.
     pub(super) fn ready(&self) -> impl Iterator<Item = u32> {
-        let fresh = self.fresh.values().flat_map(|tasks| tasks.first()).take(1);
-        self.again.iter().chain(fresh).map(|(_, task)| *task)
+        self.again().chain(self.fresh())
+    }
+
+    /// Tasks in rotation.
+    pub(super) fn fresh(&self) -> impl Iterator<Item = u32> {
+        self.fresh.values().flatten().map(|(_, task)| *task)
     }
 
     pub(super) fn has_delayed(&self) -> bool {
@@ -104,16 +108,25 @@ impl Lane {
         self.queued -= 1;
     }
 
-    /// The task is the first of its identity, and its identity does not pass another one twice.
-    fn check_rotation(&mut self, task: u32, identity: &Identity) -> Result<(), Violation> {
-        let first = self.fresh.get(identity).and_then(BTreeSet::first).map(|(_, task)| *task);
+    /// Of those that are able to use the slot the task is the first of its identity, and its identity does not
+    /// pass another one twice.
+    fn check_rotation(
+        &mut self,
+        task: u32,
+        identity: &Identity,
+        able: &BTreeSet<u32>,
+    ) -> Result<(), Violation> {
+        let first_of = |tasks: &BTreeSet<(u64, u32)>| {
+            tasks.iter().map(|(_, task)| *task).find(|task| able.contains(task))
+        };
+        let first = self.fresh.get(identity).and_then(first_of);
         ensure(first == Some(task), 9, || {
             format!("task {task} passes task {} of the same client", first.unwrap_or_default())
         })?;
         for (other, tasks) in self.fresh.iter().filter(|(other, _)| *other != identity) {
+            let Some(waits) = first_of(tasks) else { continue };
             let passed_by = self.passed_by.entry(other.clone()).or_default();
             if !passed_by.insert(identity.clone()) {
-                let waits = tasks.first().map(|(_, task)| *task).unwrap_or_default();
                 return Err(Violation::new(
                     9,
                     format!(
@@ -142,8 +155,7 @@ impl Judge {
             let other = &self.tasks[earlier];
             let is_earlier =
                 known.place == Place::Fresh || other.offer.sequence < known.offer.sequence;
-            let fits = !self.avoids(other, replica) && (!other.alone || self.busy(replica) == 0);
-            *earlier != task && is_earlier && fits
+            *earlier != task && is_earlier && self.takes(other, replica)
         };
         if let Some(earlier) = lane.again().find(passes) {
             return Err(Violation::new(
@@ -153,8 +165,11 @@ impl Judge {
         }
         self.check_share(task, known)?;
         if known.place == Place::Fresh {
+            let lane = &self.lanes[&known.lane()];
+            let takes = |task: &u32| self.takes(&self.tasks[task], replica);
+            let able: BTreeSet<u32> = lane.fresh().filter(takes).collect();
             let lane = self.lanes.get_mut(&(known.model, class)).expect("it waits there");
-            lane.check_rotation(task, &known.offer.identity)?;
+            lane.check_rotation(task, &known.offer.identity, &able)?;
         }
         Ok(())
     }
@@ -192,7 +207,7 @@ impl Judge {
             self.replicas.keys().copied().filter(|it| self.has_slot(*it, model)).collect();
         let mut ready = lane.ready();
         !free.is_empty()
-            && ready.any(|task| free.iter().any(|it| !self.avoids(&self.tasks[&task], *it)))
+            && ready.any(|task| free.iter().any(|it| self.takes(&self.tasks[&task], *it)))
     }
 
     /// How many dispatches interactive gets for one of batch.

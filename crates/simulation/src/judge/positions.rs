@@ -1,7 +1,7 @@
 use orchestrator_core::{Action, Class, Event, Next, Replica, Scheduler, TaskId};
-use placement::ReplicaKey;
+use placement::{ReplicaKey, Wish};
 
-use super::{Judge, order::Lane};
+use super::{Judge, Known, order::Lane};
 use crate::violation::{Violation, ensure};
 
 impl Judge {
@@ -14,10 +14,14 @@ impl Judge {
                 [Class::Interactive, Class::Batch].map(|class| self.lanes.get(&(number, class)));
             let lanes = lanes.into_iter().flatten();
             // Delayed tasks keep places that they cannot use at once; those that avoid a replica or want
-            // one alone do not take the next slot; and aged ones change the share on their way out.
+            // one alone, or another place, do not take the next slot; and aged ones change the share on their way out.
             let is_plain = |lane: &Lane| {
-                let mut again = lane.again().map(|task| &self.tasks[&task]);
-                !lane.has_delayed() && again.all(|known| known.avoid.is_empty() && !known.alone)
+                let mut ready = lane.ready().map(|task| &self.tasks[&task]);
+                let is_plain = |known: &Known| {
+                    let has_wish = known.offer.request.wish != Wish::default();
+                    known.avoid.is_empty() && !known.alone && !has_wish
+                };
+                !lane.has_delayed() && ready.all(is_plain)
             };
             if self.is_aged(number) || !lanes.clone().all(is_plain) {
                 continue;

@@ -2,7 +2,7 @@ use std::num::NonZeroU32;
 
 use orchestrator_core::{Class, Limits, WaitObjective, WhenFull};
 
-use super::{Fault, FaultKind, Load, ReplicaPlan, Scenario, Settings, TaskPlan};
+use super::{Fault, FaultKind, Load, ReplicaPlan, Scenario, Settings, TaskPlan, WishPlan};
 use crate::dice::Dice;
 
 /// Streams of random numbers, so that the draw of one part does not shift another's.
@@ -12,6 +12,12 @@ const OF_SETTINGS: u64 = 3;
 const OF_TASKS: u64 = 4;
 const OF_FAULTS: u64 = 5;
 const OF_OBJECTIVE: u64 = 6;
+const OF_RELOADS: u64 = 7;
+const OF_KEYS: u64 = 8;
+const OF_WISHES: u64 = 9;
+
+/// Most times that a client repeats a request.
+const DUPLICATES_MAX: u64 = 20;
 
 const HOUR_MS: f64 = 3_600_000.0;
 
@@ -32,11 +38,19 @@ pub(super) fn with_load(seed: u64, hours: f64, load: Load) -> Scenario {
     let until_ms = std::time::Duration::from_secs_f64(hours * HOUR_MS / 1000.0).as_millis();
     let until_ms = u64::try_from(until_ms).unwrap_or(u64::MAX);
     let replicas = replicas(&mut Dice::new(seed, OF_REPLICAS), load);
-    let tasks = Arrivals::new(seed, load, until_ms, &replicas).draw();
-    let faults = match load {
-        Load::Bursty => faults(&mut Dice::new(seed, OF_FAULTS), until_ms, &replicas),
-        Load::Small | Load::Overload | Load::Steady => Vec::new(),
-    };
+    let mut tasks = Arrivals::new(seed, load, until_ms, &replicas).draw();
+    let mut happenings = Vec::new();
+    if load == Load::Bursty {
+        wish(&mut Dice::new(seed, OF_WISHES), &mut tasks, &replicas);
+        repeat(&mut Dice::new(seed, OF_KEYS), &mut tasks, until_ms);
+        happenings = faults(&mut Dice::new(seed, OF_FAULTS), until_ms, &replicas);
+        happenings.extend(reloads(&mut Dice::new(seed, OF_RELOADS), until_ms));
+        happenings.sort_by_key(|fault| fault.at_ms);
+    }
+    for (number, fault) in (0..).zip(&mut happenings) {
+        fault.number = number;
+    }
+    let faults = happenings;
     let mut settings = settings(&mut Dice::new(seed, OF_SETTINGS), load);
     if load == Load::Bursty {
         settings.limits.objective = objective(&mut Dice::new(seed, OF_OBJECTIVE));
@@ -161,10 +175,7 @@ impl<'a> Arrivals<'a> {
             let habit = self.habit(u8::try_from(identity).expect("few"), identities);
             self.draw_of(&habit, demand);
         }
-        self.tasks.sort_by_key(|task| task.at_ms);
-        for (number, task) in (0..).zip(&mut self.tasks) {
-            task.number = number;
-        }
+        in_order(&mut self.tasks);
         self.tasks
     }
 
@@ -243,8 +254,76 @@ impl<'a> Arrivals<'a> {
             cancel_after_ms,
             leave_after_ms: leaves.then(|| dice.exponential_ms(15_000.0)),
             away_ms: (leaves && dice.percent(60)).then(|| dice.exponential_ms(4000.0)),
+            key: None,
+            wish: WishPlan::default(),
         }
     }
+}
+
+/// Sorts tasks by arrival, and numbers them.
+fn in_order(tasks: &mut [TaskPlan]) {
+    tasks.sort_by_key(|task| task.at_ms);
+    for (number, task) in (0..).zip(tasks) {
+        task.number = number;
+    }
+}
+
+/// Some clients ask for a place, in every third world.
+fn wish(dice: &mut Dice, tasks: &mut [TaskPlan], replicas: &[ReplicaPlan]) {
+    if !dice.percent(35) {
+        return;
+    }
+    for task in tasks {
+        let serves = |(_, replica): &(usize, &ReplicaPlan)| replica.models.contains(&task.model);
+        let serving: Vec<usize> =
+            replicas.iter().enumerate().filter(serves).map(|(number, _)| number).collect();
+        let one = Some(serving[dice.index(serving.len())]);
+        let kind = dice.below(12);
+        task.wish = match kind {
+            0 => WishPlan { pin: one, ..WishPlan::default() },
+            1..=2 => WishPlan { prefer: one, no_fallback: kind == 2, ..WishPlan::default() },
+            3 if serving.len() > 1 => WishPlan { avoid: one, ..WishPlan::default() },
+            _ => WishPlan::default(),
+        };
+    }
+}
+
+/// Some clients repeat a request, up to twenty times, as they heard no answer or did not wait for one.
+fn repeat(dice: &mut Dice, tasks: &mut Vec<TaskPlan>, until_ms: u64) {
+    if !dice.percent(50) {
+        return;
+    }
+    let mut again = Vec::new();
+    for (key, task) in (0..).zip(tasks.iter_mut()) {
+        if !dice.percent(3) {
+            continue;
+        }
+        task.key = Some(key);
+        // Most within the time of a commit, some long after.
+        let pause_ms = [2.0, 500.0, 30_000.0][dice.index(3)];
+        for _ in 0..dice.between(1, DUPLICATES_MAX) {
+            let at_ms = task.at_ms + dice.exponential_ms(pause_ms);
+            again.push(TaskPlan { at_ms, ..task.clone() });
+        }
+    }
+    tasks.extend(again);
+    tasks.retain(|task| task.at_ms < until_ms);
+    in_order(tasks);
+}
+
+/// In most worlds the bounds of the queues change now and then.
+fn reloads(dice: &mut Dice, until_ms: u64) -> Vec<Fault> {
+    let mut reloads = Vec::new();
+    let mean_ms = if dice.percent(60) { 300_000.0 } else { f64::INFINITY };
+    let mut at_ms = dice.exponential_ms(mean_ms);
+    while at_ms < until_ms {
+        let mut limits = settings(dice, Load::Bursty).limits;
+        limits.objective = objective(dice);
+        let kind = FaultKind::Reloaded { limits: Box::new(limits) };
+        reloads.push(Fault { number: 0, at_ms, kind });
+        at_ms += dice.exponential_ms(mean_ms);
+    }
+    reloads
 }
 
 fn faults(dice: &mut Dice, until_ms: u64, replicas: &[ReplicaPlan]) -> Vec<Fault> {
@@ -281,8 +360,7 @@ fn faults(dice: &mut Dice, until_ms: u64, replicas: &[ReplicaPlan]) -> Vec<Fault
                 for_ms: dice.exponential_ms(60_000.0),
             },
         };
-        let number = u32::try_from(faults.len()).expect("few");
-        faults.push(Fault { number, at_ms, kind });
+        faults.push(Fault { number: 0, at_ms, kind });
         at_ms += dice.exponential_ms(mean_ms);
     }
     faults

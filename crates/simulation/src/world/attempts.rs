@@ -258,13 +258,13 @@ impl World<'_> {
             live.row.attempts.iter().filter(failed).map(|note| note.replica).collect();
         avoid.sort_unstable();
         avoid.dedup();
-        let model = self.names.model(self.tasks[&run.task].model);
+        let asked = self.request(run.task);
         let next = Next::Requeue {
             not_before_ms: boot_ms + run.retry_after_ms,
             request: Arc::new(Request {
                 alone,
                 failed_on: avoid.into_iter().map(|replica| self.names.replica(replica)).collect(),
-                ..Request::new(model.0)
+                ..asked
             }),
         };
         self.step(Event::AttemptEnded { task, lease, next })?;

@@ -1,3 +1,5 @@
+use orchestrator_core::Limits;
+
 use super::{Happening, Pool, UNSYNCED_MS, World};
 use crate::{scenario::FaultKind, violation::Violation};
 
@@ -60,12 +62,29 @@ impl World<'_> {
                 self.later(for_ms, Happening::Mends(kind));
                 self.resize(replica, slots)
             }
+            FaultKind::Reloaded { limits } => {
+                self.reload(*limits);
+                Ok(())
+            }
         }
+    }
+
+    /// Other bounds hold from now on, for a daemon that is up and for those that come.
+    fn reload(&mut self, limits: Limits) {
+        if let Some(daemon) = &mut self.daemon {
+            daemon.core.set_limits(limits.clone());
+        }
+        self.judge.set_limits(limits.clone());
+        self.limits = limits;
+        self.tally.reloads += 1;
     }
 
     pub(super) fn mend(&mut self, kind: &FaultKind) -> Result<(), Violation> {
         match *kind {
-            FaultKind::Kill { .. } | FaultKind::PowerLoss { .. } | FaultKind::SlowFsync { .. } => {}
+            FaultKind::Kill { .. }
+            | FaultKind::PowerLoss { .. }
+            | FaultKind::SlowFsync { .. }
+            | FaultKind::Reloaded { .. } => {}
             FaultKind::DeviceFull { .. } => self.journal.is_full = false,
             FaultKind::WorkerDies { replica, .. } => self.engines[replica].is_up = true,
             FaultKind::WorkerHangs { replica, .. } => self.worker_goes_on(replica),

@@ -18,7 +18,7 @@ impl World<'_> {
         }
         self.check_kept()?;
         self.note(|| format!("daemon {number} starts"));
-        let limits = self.plan.settings.limits.clone();
+        let limits = self.limits.clone();
         let former =
             std::mem::replace(&mut self.judge, Judge::new(limits.clone(), self.names.clone()));
         self.tally.positions += former.positions_tried;
@@ -31,6 +31,7 @@ impl World<'_> {
             pools: self.engines.iter().map(|engine| pool(engine.slots)).collect(),
             parked: BTreeMap::new(),
             evicting: BTreeMap::new(),
+            gates: BTreeMap::new(),
             foretold: BTreeMap::new(),
             next_sequence: self.journal.last_sequence() + 1,
             is_store_full: false,

@@ -1,7 +1,7 @@
 use simulation::{Failure, Load, Plant, Scenario, run, shrink};
 
 /// Seeds within which a plant must be found.
-const SEEDS: u64 = 4;
+const SEEDS: u64 = 8;
 
 /// What is found to be broken in the first seed that shows the plant.
 fn found(plant: Plant, load: Load) -> (Scenario, Failure) {
@@ -67,6 +67,24 @@ fn an_answer_before_its_fsync_is_found() {
 #[test]
 fn a_deadline_that_is_not_carried_out_is_found() {
     check(Plant::ForgottenDeadline, Load::Overload, &[2], "past its deadline");
+}
+
+/// Verifies: ORCH-294
+#[test]
+fn a_reload_that_the_scheduler_does_not_hear_of_is_found() {
+    check(Plant::StaleLimits, Load::Bursty, &[1, 9], "");
+}
+
+/// Verifies: ORCH-294
+#[test]
+fn a_key_that_stands_for_two_live_tasks_is_found() {
+    check(Plant::UngatedKeys, Load::Bursty, &[1], "stands for task");
+}
+
+/// Verifies: ORCH-294
+#[test]
+fn a_wish_that_is_forgotten_is_found() {
+    check(Plant::LostWish, Load::Bursty, &[6, 9], "");
 }
 
 /// Verifies: ORCH-294

@@ -27,6 +27,7 @@ fn bursts_and_faults_break_no_invariant() {
     }
     // What was looked for was there.
     assert!(all.crashes > 0 && all.positions > 100, "{all:?}");
+    assert!(all.reloads > 0 && all.replayed > 10 && all.wished > 100, "{all:?}");
     assert!(all.refused.contains_key("the queue's limit Objective"), "{:?}", all.refused);
     let states =
         [TaskState::Succeeded, TaskState::Canceled, TaskState::Expired, TaskState::Evicted];
