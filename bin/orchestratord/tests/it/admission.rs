@@ -135,8 +135,8 @@ fn what_waits_is_told_when_it_should_start_and_what_that_rests_on() {
         daemon.wait_until(&id, "succeeded");
     }
     let mut long = scripted_task(ENDLESS);
-    long["expected_tokens"] = json!(100_000);
-    long["max_tokens"] = json!(100_000);
+    long["expected_tokens"] = json!(8_000);
+    long["max_tokens"] = json!(8_000);
     let running = daemon.submit(&long);
     daemon.events(&running).take(2);
     let task = daemon.task(&running);
