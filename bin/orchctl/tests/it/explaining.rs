@@ -149,7 +149,11 @@ async fn a_task_that_runs_is_told_with_when_it_should_end_where_that_is_known() 
         task["ended_at"] = Value::Null;
         task["usage"] = json!({"tokens_in": 1, "tokens_out": 0});
         task["predicted_end_ms"] = predicted_end_ms;
-        let daemon = CannedDaemon::start(move |_| reply("200 OK", &[], &task)).await;
+        let daemon = CannedDaemon::start(move |asked| match asked.line.as_str() {
+            "GET /v2/status" => reply("403 Forbidden", &[], &error("POLICY_DENIED", false)),
+            _ => reply("200 OK", &[], &task),
+        })
+        .await;
         let story = orchctl(&daemon, &["why", TASK]).await.well();
         let first = format!("Task {TASK} runs since 2026-01-01T00:00:01Z{words}.");
         assert_eq!(story.lines().next(), Some(first.as_str()));
