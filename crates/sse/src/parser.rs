@@ -109,6 +109,17 @@ impl Parser {
         result
     }
 
+    /// Whether the next byte begins an event, and everything before was taken. A reader that knows how its
+    /// stream looks may take events apart by itself then.
+    #[must_use]
+    pub fn is_between_events(&self) -> bool {
+        self.buffer.is_empty()
+            && self.start == Start::Nothing
+            && matches!(self.data, Data::None)
+            && self.event.is_none()
+            && self.failed.is_none()
+    }
+
     /// How long the stream last asked to wait, in milliseconds, before connecting again.
     #[must_use]
     pub fn retry_ms(&self) -> Option<u64> {

@@ -114,6 +114,34 @@ fn what_is_incomplete_at_the_end_is_not_an_event() {
 }
 
 #[test]
+fn between_events_is_only_where_the_next_byte_begins_one() {
+    let mut parser = Parser::new(LIMIT_BYTES);
+    // A byte order mark may still come.
+    assert!(!parser.is_between_events());
+    for (piece, is_between) in [
+        ("data: a\n\n", true),
+        (": a comment\n", true),
+        ("id: 7", false),
+        ("\n", true),
+        ("data: b\n", false),
+        ("\n", true),
+        ("event: x\n", false),
+        ("\n", true),
+        ("data: c\n\ndata", false),
+        (": d\n\n", true),
+        ("data: e\r\r", false),
+        ("\n", true),
+    ] {
+        parser.push(piece.into());
+        while parser.next_event().unwrap().is_some() {}
+        assert_eq!(parser.is_between_events(), is_between, "after {piece:?}");
+    }
+    parser.push(vec![b'x'; LIMIT_BYTES + 1].into());
+    assert!(parser.next_event().is_err());
+    assert!(!parser.is_between_events());
+}
+
+#[test]
 fn only_whole_numbers_change_the_retry_time() {
     let mut parser = Parser::new(LIMIT_BYTES);
     parser.push(
