@@ -32,7 +32,8 @@ pub trait EngineAdapter: Send + Sync {
     /// [`AdapterError::cause`] says whether the task or the engine is at fault.
     async fn submit(&self, attempt: Attempt) -> Result<EngineStream, AdapterError>;
 
-    /// Stops an attempt, whoever holds its stream. Resolves when the engine has confirmed that the
+    /// Stops an attempt, whoever holds its stream: they are woken, and polled then, or dropped, it lets go of
+    /// all that it holds. Resolves when the engine has confirmed that the
     /// attempt's slot is free; an unknown attempt is already free.
     ///
     /// # Errors

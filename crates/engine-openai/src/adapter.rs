@@ -20,7 +20,7 @@ use crate::{
     embedding::{EMBEDDINGS_BYTES_MAX, EmbeddingRequest, read_embeddings},
     masked::masked,
     model_list::{is_model_name, parse_models},
-    open_attempts::{OpenAttempt, OpenAttempts},
+    open_attempts::OpenAttempts,
     refusal::{ErrorText, refusal},
     request::Request as EngineRequest,
     stream::{Expected, OpenAiStream},
@@ -197,7 +197,8 @@ impl OpenAiAdapter {
         Ok([EngineEvent::Result(result), EngineEvent::Finished(finish)])
     }
 
-    async fn start(&self, attempt: &Attempt, open: &OpenAttempt) -> Result<(), AdapterError> {
+    /// The body of the engine's answer.
+    async fn start(&self, attempt: &Attempt) -> Result<AnswerBody, AdapterError> {
         let request = EngineRequest::new(attempt, &self.config).map_err(|error| {
             tracing::warn!(attempt = %attempt.id, %error, "an attempt that cannot be sent");
             AdapterError::Refused { status: None, text: None }
@@ -211,7 +212,7 @@ impl OpenAiAdapter {
         if !is_stream {
             return Err(protocol("it answered with something else than an event stream"));
         }
-        open.receive(response.into_body())
+        Ok(response.into_body())
     }
 }
 
@@ -236,7 +237,7 @@ impl EngineAdapter for OpenAiAdapter {
     }
 
     async fn submit(&self, attempt: Attempt) -> Result<EngineStream, AdapterError> {
-        let open = self.attempts.open(attempt.id);
+        let mut open = self.attempts.open(attempt.id);
         if let Input::Texts(texts) = &attempt.input {
             let embedded = pin!(self.embed(&attempt, texts));
             return match select(embedded, pin!(open.aborted())).await {
@@ -246,13 +247,11 @@ impl EngineAdapter for OpenAiAdapter {
                 Either::Right(((), _)) => Err(AdapterError::Aborted),
             };
         }
-        {
-            let started = pin!(self.start(&attempt, &open));
-            match select(started, pin!(open.aborted())).await {
-                Either::Left((started, _)) => started?,
-                Either::Right(((), _)) => return Err(AdapterError::Aborted),
-            }
-        }
+        let body = match select(pin!(self.start(&attempt)), pin!(open.aborted())).await {
+            Either::Left((started, _)) => started?,
+            Either::Right(((), _)) => return Err(AdapterError::Aborted),
+        };
+        open.receive(body);
         let expected = Expected {
             attempt: attempt.id,
             choices: attempt.output.choices(),

@@ -1,5 +1,3 @@
-use bytes::{Buf as _, Bytes, BytesMut};
-
 use crate::answer_head::NotHttp;
 
 /// Longest line before a chunk, and longest trailers, that are read, in bytes.
@@ -43,11 +41,11 @@ impl BodyFraming {
     ///
     /// # Errors
     /// What is there is not such a body.
-    pub(crate) fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, NotHttp> {
+    pub(crate) fn take<'a>(&mut self, read: &mut &'a [u8]) -> Result<Option<&'a [u8]>, NotHttp> {
         match self {
             Self::Length(left) => Ok(take_at_most(left, read)),
             Self::Chunked(chunk) => chunk.take(read),
-            Self::UntilClosed => Ok((!read.is_empty()).then(|| read.split().freeze())),
+            Self::UntilClosed => Ok(Some(std::mem::take(read)).filter(|part| !part.is_empty())),
         }
     }
 
@@ -62,12 +60,12 @@ impl BodyFraming {
 }
 
 impl Chunk {
-    fn take(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, NotHttp> {
+    fn take<'a>(&mut self, read: &mut &'a [u8]) -> Result<Option<&'a [u8]>, NotHttp> {
         loop {
             match self {
                 Self::Size => match httparse::parse_chunk_size(read) {
                     Ok(httparse::Status::Complete((line_bytes, size))) => {
-                        read.advance(line_bytes);
+                        *read = &read[line_bytes..];
                         *self = if size == 0 { Self::Trailers(0) } else { Self::Data(size) };
                     }
                     Ok(httparse::Status::Partial) if read.len() <= LINE_BYTES_MAX => {
@@ -79,12 +77,17 @@ impl Chunk {
                     let data = take_at_most(left, read);
                     if *left == 0 {
                         *self = Self::End;
+                        // Mostly it came with the data, and nothing is left to be kept then.
+                        if let Some(behind) = read.strip_prefix(b"\r\n") {
+                            *read = behind;
+                            *self = Self::Size;
+                        }
                     }
                     return Ok(data);
                 }
                 Self::End => match read.first_chunk() {
                     Some(b"\r\n") => {
-                        read.advance(2);
+                        *read = &read[2..];
                         *self = Self::Size;
                     }
                     Some(_) => return Err(NotHttp::Chunk),
@@ -100,7 +103,7 @@ impl Chunk {
                     if matches!(&read[..line_bytes], b"\r\n" | b"\n") {
                         *self = Self::Over;
                     }
-                    read.advance(line_bytes);
+                    *read = &read[line_bytes..];
                 }
                 Self::Over => return Ok(None),
             }
@@ -108,10 +111,12 @@ impl Chunk {
     }
 }
 
-fn take_at_most(left: &mut u64, read: &mut BytesMut) -> Option<Bytes> {
+fn take_at_most<'a>(left: &mut u64, read: &mut &'a [u8]) -> Option<&'a [u8]> {
     let bytes = usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
     *left -= bytes as u64;
-    (bytes > 0).then(|| read.split_to(bytes).freeze())
+    let (part, behind) = read.split_at(bytes);
+    *read = behind;
+    (bytes > 0).then_some(part)
 }
 
 #[cfg(test)]
@@ -125,15 +130,17 @@ mod tests {
         mut framing: BodyFraming,
         pieces: &[&[u8]],
     ) -> Result<(Vec<u8>, bool, Vec<u8>), NotHttp> {
-        let (mut read, mut body) = (BytesMut::new(), Vec::new());
+        let (mut read, mut body) = (Vec::new(), Vec::new());
         for piece in pieces {
             read.extend_from_slice(piece);
-            while let Some(part) = framing.take(&mut read)? {
+            let mut left = &read[..];
+            while let Some(part) = framing.take(&mut left)? {
                 assert!(!part.is_empty());
-                body.extend_from_slice(&part);
+                body.extend_from_slice(part);
             }
+            read = left.to_vec();
         }
-        Ok((body, framing.is_over(), read.to_vec()))
+        Ok((body, framing.is_over(), read))
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
         assert!(BodyFraming::UntilClosed.is_whole_at_end());
         assert!(BodyFraming::of_length(0).is_whole_at_end());
         let mut framing = BodyFraming::chunked();
-        let mut bytes = BytesMut::from("3\r\nabc\r\n0\r\n");
+        let mut bytes = &b"3\r\nabc\r\n0\r\n"[..];
         while framing.take(&mut bytes).unwrap().is_some() {}
         assert!(!framing.is_whole_at_end());
     }

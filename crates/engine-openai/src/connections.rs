@@ -2,7 +2,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -12,8 +12,11 @@ use http::{Method, Request, Response};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::crypto::CryptoProvider;
-use tokio::{io::AsyncWrite as _, net::TcpStream, time::Instant};
-use tokio_util::io::poll_read_buf;
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    net::TcpStream,
+    time::Instant,
+};
 use tower::Service as _;
 use url::Url;
 
@@ -26,10 +29,8 @@ use crate::{
 /// that closes under a request would fail it.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// Room for what is read at once, in bytes: some forty tokens of a busy engine.
-const READ_BYTES: usize = 8 << 10;
-/// A read is not begun with less room than this, in bytes, so that it rarely ends for want of room.
-const READ_BYTES_MIN: usize = 1 << 10;
+/// Room for what is read at once, in bytes: some eighty tokens of a busy engine.
+const READ_BYTES: usize = 16 << 10;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Socket = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
@@ -44,6 +45,9 @@ pub(crate) struct Connections {
     connect_timeout: Duration,
     /// Newest last. At most as many as were in use at once.
     idle: Mutex<Vec<(Link, Instant)>>,
+    /// What all connections read into: room of its own for each would rarely be near the core when its next
+    /// token comes. Held for single reads only.
+    room: Mutex<Box<[u8]>>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,11 +56,11 @@ enum Connector {
     Tls(HttpsConnector<HttpConnector>),
 }
 
-/// One connection, and what was read of it and is not taken yet.
+/// One connection, and what was read of it and is not taken yet, mostly nothing.
 #[derive(Debug)]
 struct Link {
     socket: Socket,
-    read: BytesMut,
+    left: BytesMut,
 }
 
 /// Why a request has no answer.
@@ -95,7 +99,8 @@ impl Connections {
         } else {
             Connector::Plain(tcp)
         };
-        Ok(Self { url, connector, connect_timeout, idle: Mutex::default() })
+        let room = Mutex::new(vec![0; READ_BYTES].into());
+        Ok(Self { url, connector, connect_timeout, idle: Mutex::default(), room })
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -105,7 +110,7 @@ impl Connections {
     ) -> Result<Response<AnswerBody>, CallError> {
         let request = written(&request);
         while let Some(link) = self.take_idle() {
-            match link.send(request.clone()).await {
+            match link.send(request.clone(), self).await {
                 Ok(answer) => return Ok(self.answered(answer)),
                 Err(SendError::Unsent(_)) => {}
                 Err(SendError::Broken(error)) => return Err(CallError::Broken(error)),
@@ -115,7 +120,7 @@ impl Connections {
             Ok(connected) => connected.map_err(CallError::Connect)?,
             Err(elapsed) => return Err(CallError::Connect(elapsed.into())),
         };
-        match link.send(request).await {
+        match link.send(request, self).await {
             Ok(answer) => Ok(self.answered(answer)),
             Err(SendError::Unsent(error)) => Err(CallError::Connect(error.into())),
             Err(SendError::Broken(error)) => Err(CallError::Broken(error)),
@@ -134,7 +139,7 @@ impl Connections {
                 connector.call(address).await?
             }
         };
-        Ok(Link { socket: TokioIo::new(socket), read: BytesMut::new() })
+        Ok(Link { socket: TokioIo::new(socket), left: BytesMut::new() })
     }
 
     /// The connection that was used last and is still open.
@@ -143,11 +148,16 @@ impl Connections {
         idle.retain(|(_, since)| since.elapsed() < IDLE);
         while let Some((mut link, _)) = idle.pop() {
             // What came meanwhile is the end of the connection, or what nobody asked for.
-            if link.poll_read(&mut Context::from_waker(Waker::noop())).is_pending() {
+            let mut cx = Context::from_waker(Waker::noop());
+            if link.poll_read(&mut self.room(), &mut cx).is_pending() {
                 return Some(link);
             }
         }
         None
+    }
+
+    fn room(&self) -> MutexGuard<'_, Box<[u8]>> {
+        self.room.lock().expect("no holder panics")
     }
 
     fn answered(self: &Arc<Self>, (head, link): (AnswerHead, Link)) -> Response<AnswerBody> {
@@ -162,7 +172,11 @@ impl Connections {
 
 impl Link {
     /// The head of the answer, and the connection to read its body from.
-    async fn send(mut self, request: Bytes) -> Result<(AnswerHead, Self), SendError> {
+    async fn send(
+        mut self,
+        request: Bytes,
+        home: &Connections,
+    ) -> Result<(AnswerHead, Self), SendError> {
         let mut unsent = request.clone();
         let mut failed = None;
         let answer = poll_fn(|cx| {
@@ -172,7 +186,7 @@ impl Link {
             {
                 failed = Some(error);
             }
-            self.poll_head(cx)
+            self.poll_head(home, cx)
         })
         .await;
         match answer {
@@ -200,24 +214,29 @@ impl Link {
         socket.poll_flush(cx)
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<AnswerHead>> {
+    fn poll_head(
+        &mut self,
+        home: &Connections,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<AnswerHead>> {
         loop {
-            if let Some(head) = AnswerHead::take(&mut self.read).map_err(not_http)? {
+            if let Some(head) = AnswerHead::take(&mut self.left).map_err(not_http)? {
                 return Poll::Ready(Ok(head));
             }
-            if ready!(self.poll_read(cx))? == 0 {
+            let mut room = home.room();
+            let bytes = ready!(self.poll_read(&mut room, cx))?;
+            if bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
+            self.left.extend_from_slice(&room[..bytes]);
         }
     }
 
-    /// Reads what is there; 0 at the end of the connection.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < READ_BYTES_MIN {
-            // Where everything before was taken and dropped, the same room is used again.
-            self.read.reserve(READ_BYTES);
-        }
-        poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.read)
+    /// Reads what is there, as far as there is room; 0 at the end of the connection.
+    fn poll_read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut room = ReadBuf::new(room);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
+        Poll::Ready(Ok(room.filled().len()))
     }
 }
 
@@ -236,7 +255,11 @@ impl AnswerBody {
     pub(crate) fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         let Some(link) = &mut self.link else { return Poll::Ready(None) };
         let error = loop {
-            match self.framing.take(&mut link.read) {
+            let mut left = &link.left[..];
+            let taken = self.framing.take(&mut left).map(|part| part.map(Bytes::copy_from_slice));
+            let taken_bytes = link.left.len() - left.len();
+            link.left.advance(taken_bytes);
+            match taken {
                 Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
                 Ok(None) if self.framing.is_over() => {
                     self.give_back();
@@ -245,14 +268,28 @@ impl AnswerBody {
                 Ok(None) => {}
                 Err(error) => break not_http(error),
             }
-            match ready!(link.poll_read(cx)) {
+            let mut room = self.home.room();
+            let mut read = match ready!(link.poll_read(&mut room, cx)) {
                 Ok(0) if self.framing.is_whole_at_end() => {
+                    drop(room);
                     self.link = None;
                     return Poll::Ready(None);
                 }
                 Ok(0) => break io::ErrorKind::UnexpectedEof.into(),
-                Ok(_) => {}
+                Ok(bytes) => &room[..bytes],
                 Err(error) => break error,
+            };
+            if !link.left.is_empty() {
+                link.left.extend_from_slice(read);
+                continue;
+            }
+            let taken = self.framing.take(&mut read).map(|part| part.map(Bytes::copy_from_slice));
+            // New room where some is needed: what was there before is given back.
+            link.left = BytesMut::from(read);
+            match taken {
+                Ok(Some(bytes)) => return Poll::Ready(Some(Ok(bytes))),
+                Ok(None) => {}
+                Err(error) => break not_http(error),
             }
         };
         self.link = None;
@@ -266,7 +303,7 @@ impl AnswerBody {
 
     fn give_back(&mut self) {
         // More than was asked for means that the next answer would be another's.
-        let link = self.link.take().filter(|link| self.keeps_alive && link.read.is_empty());
+        let link = self.link.take().filter(|link| self.keeps_alive && link.left.is_empty());
         if let Some(link) = link {
             let mut idle = self.home.idle.lock().expect("no holder panics");
             idle.push((link, Instant::now()));

@@ -8,7 +8,7 @@ use std::{
 use adapter_host::{
     AdapterError, AttemptId, Channel, EngineEvent, Finish, FinishReason, Output, ToolCallPart,
 };
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures_core::Stream;
 use serde_json::Value;
 
@@ -57,7 +57,7 @@ impl OpenAiStream {
             expected,
             attempt: Some(attempt),
             parser: sse::Parser::new(EVENT_BYTES_MAX),
-            ready: VecDeque::with_capacity(2),
+            ready: VecDeque::new(),
             pattern: None,
             finish_reasons: vec![None; expected.choices.into()],
             usage: None,
@@ -78,28 +78,58 @@ impl OpenAiStream {
                 }
                 self.read_chunk(&event)?;
             } else {
-                let Some(attempt) = &self.attempt else { return Poll::Ready(Ok(None)) };
-                let Some(bytes) = ready!(attempt.poll_bytes(cx))? else {
+                let Some(attempt) = &mut self.attempt else { return Poll::Ready(Ok(None)) };
+                let Some(mut bytes) = ready!(attempt.poll_bytes(cx))? else {
                     return Poll::Ready(Ok(None));
                 };
-                self.parser.push(bytes);
+                if self.parser.is_between_events() {
+                    let passed = self.read_alike(&bytes);
+                    bytes.advance(passed);
+                }
+                if !bytes.is_empty() {
+                    self.parser.push(bytes);
+                }
             }
         }
-        Poll::Ready(Ok(self.ready.pop_front()))
+        let first = self.ready.pop_front();
+        if self.ready.is_empty() {
+            // The room is another stream's until the next token comes.
+            self.ready = VecDeque::new();
+        }
+        Poll::Ready(Ok(first))
+    }
+
+    /// Reads events at the start of `bytes` that differ from the one before in their text alone, and gives
+    /// their length. What is left is for the parser.
+    fn read_alike(&mut self, bytes: &[u8]) -> usize {
+        let mut left = bytes;
+        while let Some(event) = left.strip_prefix(b"data: ")
+            && let Some(end) = memchr::memchr(b'\n', event)
+            && let Some(behind) = event[end..].strip_prefix(b"\n\n")
+            && self.read_like_the_last(&event[..end])
+        {
+            left = behind;
+        }
+        bytes.len() - left.len()
+    }
+
+    /// Reads a chunk that differs from the one before in its text alone; false where it is another.
+    fn read_like_the_last(&mut self, data: &[u8]) -> bool {
+        let Some(pattern) = &self.pattern else { return false };
+        let Some(text) = pattern.text_of(data) else { return false };
+        if !text.is_empty() {
+            let (choice, channel) = (pattern.choice, pattern.channel);
+            let tokens = self.expected.chunk_is_token.then_some(1);
+            let text = Bytes::copy_from_slice(text);
+            let output = Output { choice, channel, ..Output::text(None, tokens, text) };
+            self.ready.push_back(EngineEvent::Output(output));
+        }
+        true
     }
 
     fn read_chunk(&mut self, event: &sse::Event) -> Result<(), AdapterError> {
         let data = &event.data;
-        if event.event.is_none()
-            && let Some(pattern) = &self.pattern
-            && let Some(text) = pattern.text_of(data)
-        {
-            let (choice, channel) = (pattern.choice, pattern.channel);
-            if !text.is_empty() {
-                let tokens = self.expected.chunk_is_token.then_some(1);
-                let output = Output { choice, channel, ..Output::text(None, tokens, text) };
-                self.ready.push_back(EngineEvent::Output(output));
-            }
+        if event.event.is_none() && self.read_like_the_last(data) {
             return Ok(());
         }
         let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| {
@@ -245,7 +275,7 @@ impl OpenAiStream {
     fn finish(&mut self, cx: &mut Context<'_>) -> Result<EngineEvent, AdapterError> {
         // A body that was read to its end leaves a connection that can be used again. After [DONE] the
         // end is usually there already; where it is not, nobody waits for it.
-        if let Some(attempt) = self.attempt.take() {
+        if let Some(mut attempt) = self.attempt.take() {
             let _ = attempt.poll_bytes(cx);
         }
         let reasons: Option<Vec<FinishReason>> = self.finish_reasons.iter().copied().collect();

