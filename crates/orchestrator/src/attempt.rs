@@ -292,6 +292,7 @@ async fn begin(
     let digest = model.id.starts_with("sha256:").then(|| model.id.to_string());
     let (progress, is_first) = {
         let mut changing = live.changing();
+        live.log.begin_attempt();
         let progress = &mut changing.progress;
         let is_first = progress.started_at_ms.is_none();
         progress.attempts.push(AttemptRow {

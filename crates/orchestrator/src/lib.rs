@@ -37,6 +37,7 @@ mod relay;
 mod replay;
 mod result;
 mod retention;
+mod ring;
 mod run;
 mod shared;
 mod span;

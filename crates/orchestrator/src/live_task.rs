@@ -107,7 +107,14 @@ impl LiveTask {
 
     /// What changes; never held across a wait.
     pub(crate) fn changing(&self) -> MutexGuard<'_, Changing> {
-        self.changing.lock().expect("no holder panics")
+        let mut changing = self.changing.lock().expect("no holder panics");
+        if let Some(attempt) = changing.progress.attempts.last_mut()
+            && attempt.outcome.is_none()
+        {
+            // Counted where the run writes at each token anyway.
+            attempt.tokens = self.log.attempt_tokens();
+        }
+        changing
     }
 
     /// Asks the running attempt to stop; the first reason counts.

@@ -11,7 +11,7 @@ use adapter_host::{
     AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output, StopSignal,
 };
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -36,56 +36,59 @@ pub(crate) const ID_BLOCK: u64 = 4096;
 /// Engine events that are taken in one go: one write and one wake-up serve them all.
 const BATCH_MAX: usize = 64;
 
-/// Room for events that is allocated at once, in bytes: some fifty tokens.
-const SHOWN_BYTES: usize = 4 << 10;
+/// Room that is made before a token is written down, in bytes: more than most take.
+const RECORD_BYTES: usize = 192;
 
 /// Longest time for which what was streamed is counted here alone, in milliseconds.
 const STREAMED_REPORT_MS: u64 = 1000;
 
 /// Carries an engine's output into the task's log.
+///
+/// First stands what each token needs: memory that belongs to one stream alone is rarely near the core when its
+/// next token comes, and what stands together comes together.
+#[repr(C)]
 pub(crate) struct Relay<'a> {
+    stream: EngineStream,
     shared: &'a Arc<Shared>,
     live: &'a Arc<LiveTask>,
     /// Those of when the attempt began.
     options: Arc<Options>,
-    pool_id: &'a str,
-    /// Fires when the attempt is to stop.
-    stop: CancellationToken,
-    stream: EngineStream,
-    comparison: Option<Comparison>,
-    replay: Replay,
-    /// What the work gave where that is no text.
-    result: Option<Bytes>,
     answers: Answers,
-    attempt_number: u32,
+    batch: VecDeque<EngineEvent>,
+    last_progress_boot_ms: u64,
+    first_output_boot_ms: Option<u64>,
+    accepted_tokens: Option<u64>,
     next_event: u64,
     /// The highest id that may be shown.
     ids_reserved: u64,
-    accepted_tokens: Option<u64>,
-    first_output_boot_ms: Option<u64>,
-    /// Where the run began, and what attempts before it took of its time.
-    began_boot_ms: u64,
-    ran_before_ms: u64,
-    last_progress_boot_ms: u64,
-    has_noted_replay: bool,
-    /// Counted since the observer was last told.
-    streamed: Streamed,
-    streamed_from_boot_ms: u64,
-    last_output_boot_ms: Option<u64>,
-    /// Tokens of events that are not shown yet.
-    unshown_tokens: u64,
-    /// Reused from batch to batch.
+    pieces: Vec<Piece>,
+    /// What is not written yet; its room is given back when it was. The next token comes in some milliseconds,
+    /// and new room, which another stream used last, is nearer to the core then.
     generation: Vec<u8>,
     events: Vec<u8>,
-    /// Events are shown from here: some of them share one allocation.
-    shown: BytesMut,
     event_count: u32,
-    pieces: Vec<Piece>,
-    batch: VecDeque<EngineEvent>,
+    attempt_number: u32,
+    /// Tokens of events that are not shown yet.
+    unshown_tokens: u64,
+    last_output_boot_ms: Option<u64>,
+    streamed_from_boot_ms: u64,
+    /// Counted since the observer was last told.
+    streamed: Streamed,
+    shown_at: Option<Instant>,
     /// Tokens that wait for others to share an event with, and until when. Always empty where
     /// `coalesce_ms` is 0.
     gathered: Option<Piece>,
-    shown_at: Option<Instant>,
+    comparison: Option<Comparison>,
+    pool_id: &'a str,
+    /// Fires when the attempt is to stop.
+    stop: CancellationToken,
+    replay: Replay,
+    /// What the work gave where that is no text.
+    result: Option<Bytes>,
+    /// Where the run began, and what attempts before it took of its time.
+    began_boot_ms: u64,
+    ran_before_ms: u64,
+    has_noted_replay: bool,
 }
 
 /// What the relay cannot do on the spot.
@@ -151,7 +154,6 @@ impl<'a> Relay<'a> {
             options: shared.options(),
             generation: Vec::new(),
             events: Vec::new(),
-            shown: BytesMut::with_capacity(SHOWN_BYTES),
             event_count: 0,
             pieces: Vec::new(),
             batch: VecDeque::new(),
@@ -269,7 +271,10 @@ impl<'a> Relay<'a> {
     fn take_batch(&mut self) -> Taken {
         let mut outputs = 0;
         let taken = loop {
-            let Some(event) = self.batch.pop_front() else { break Taken::Whole };
+            let Some(event) = self.batch.pop_front() else {
+                self.batch = VecDeque::new();
+                break Taken::Whole;
+            };
             match event {
                 EngineEvent::Started { run_settings } => self.note_settings(run_settings),
                 EngineEvent::PromptProgress { .. } => {}
@@ -381,6 +386,8 @@ impl<'a> Relay<'a> {
             return Some(self.answers.finish_reasons(Some(&finish)));
         }
         self.accepted_tokens = accepted;
+        self.generation.reserve(RECORD_BYTES);
+        self.events.reserve(RECORD_BYTES);
         generation::write_output(&mut self.generation, output);
         self.answers.push(output, &mut self.pieces);
         self.write_pieces();
@@ -391,7 +398,7 @@ impl<'a> Relay<'a> {
         if self.options.coalesce_ms > 0 {
             return self.gather_pieces();
         }
-        for piece in self.pieces.drain(..) {
+        for piece in std::mem::take(&mut self.pieces) {
             wire::write_token(&mut self.events, self.next_event, &piece);
             self.next_event += 1;
             self.event_count += 1;
@@ -531,14 +538,11 @@ impl<'a> Relay<'a> {
 
     /// Shows what was appended.
     fn show(&mut self, region: Region) {
-        self.shown.extend_from_slice(&self.events);
-        self.live.log.publish(region, self.shown.split().freeze());
+        let tokens = self.accepted_tokens.unwrap_or_default();
+        self.live.log.publish(region, &self.events, tokens);
         self.streamed.tokens += std::mem::take(&mut self.unshown_tokens);
-        if let Some(attempt) = self.live.changing().progress.attempts.last_mut() {
-            attempt.tokens = self.accepted_tokens.unwrap_or_default();
-        }
-        self.generation.clear();
-        self.events.clear();
+        self.generation = Vec::new();
+        self.events = Vec::new();
         self.event_count = 0;
     }
 

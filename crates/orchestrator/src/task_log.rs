@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::BTreeSet,
     fmt,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard},
@@ -9,43 +9,54 @@ use std::{
 use bytes::Bytes;
 use orchestrator_core::TaskId;
 
-use crate::{EndRow, EventStore, EventStoreError, Region, StoredFrame, wire::skip_events};
+use crate::{
+    EndRow, EventStore, EventStoreError, Region, StoredFrame, ring::Ring, wire::skip_events,
+};
 
 /// The events of one task as its subscribers see them: a bounded ring of the newest in memory, the event
 /// store behind it, and the terminal event, which lives in the journal.
 pub(crate) struct TaskLog {
     task: TaskId,
     store: Arc<dyn EventStore>,
-    ring_bytes_max: usize,
     inner: Mutex<Inner>,
 }
 
+/// In the order in which a token needs it: memory that belongs to one stream alone is rarely near the core
+/// when its next token comes, and what stands together comes together.
 #[derive(Default)]
+#[repr(C)]
 struct Inner {
-    regions: Vec<Region>,
-    ring: VecDeque<Chunk>,
-    ring_bytes: usize,
+    frames: Vec<LoggedFrame>,
+    ring: Ring,
     last_event: u64,
+    /// Tokens accepted from the last attempt.
+    attempt_tokens: u64,
+    /// The place of the first subscriber, who mostly is the only one.
+    first_waker: Place,
+    /// Of each further one.
+    further_wakers: Vec<Place>,
     terminal: Option<Arc<Terminal>>,
+    notice: Option<(u64, Bytes)>,
     closed: bool,
     /// Nothing of it may be shown any more.
     erased: bool,
-    notice: Option<(u64, Bytes)>,
-    /// One place for each subscriber; empty while it is not waiting.
-    wakers: Vec<Place>,
     subscribers: usize,
     /// Subscribers that ever came.
     arrivals: u64,
 }
 
-/// Events of one append.
-struct Chunk {
-    first_event: u64,
-    event_count: u32,
-    events: Bytes,
+/// A frame of the task in the store.
+#[derive(Debug, Clone, Copy)]
+struct LoggedFrame {
+    region: Region,
+    /// Where its events end in the ring, as that counts; 0 where they never were in it.
+    ring_end: u64,
 }
 
+/// What is known of a subscriber.
+#[derive(Default)]
 enum Place {
+    #[default]
     Free,
     Awake,
     Waiting(Waker),
@@ -75,7 +86,8 @@ pub enum Delivery {
 
 impl TaskLog {
     pub(crate) fn new(task: TaskId, store: Arc<dyn EventStore>, ring_bytes_max: usize) -> Self {
-        Self { task, store, ring_bytes_max, inner: Mutex::default() }
+        let inner = Inner { ring: Ring::new(ring_bytes_max), ..Inner::default() };
+        Self { task, store, inner: Mutex::new(inner) }
     }
 
     /// The log of a task that has ended.
@@ -84,12 +96,12 @@ impl TaskLog {
             end.regions.iter().map(|region| region.last_event()).max().unwrap_or_default();
         let terminal = Terminal { id: end.event_id, name: end.event, data: end.data };
         let inner = Inner {
-            regions: with_events(end.regions),
+            frames: with_events(end.regions),
             last_event,
             terminal: Some(Arc::new(terminal)),
             ..Inner::default()
         };
-        Self { task, store, ring_bytes_max: 0, inner: Mutex::new(inner) }
+        Self { task, store, inner: Mutex::new(inner) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -109,24 +121,29 @@ impl TaskLog {
     pub(crate) fn restore(&self, region: Region) {
         let mut inner = self.lock();
         inner.last_event = inner.last_event.max(region.last_event());
-        inner.regions.push(region);
+        inner.frames.push(LoggedFrame { region, ring_end: 0 });
     }
 
-    /// Shows events that are in the store.
-    pub(crate) fn publish(&self, region: Region, events: Bytes) {
+    /// Another attempt begins, of which nothing was accepted yet.
+    pub(crate) fn begin_attempt(&self) {
+        self.lock().attempt_tokens = 0;
+    }
+
+    /// Tokens accepted from the last attempt.
+    pub(crate) fn attempt_tokens(&self) -> u64 {
+        self.lock().attempt_tokens
+    }
+
+    /// Shows events that are in the store; `attempt_tokens` were accepted from the attempt up to now.
+    pub(crate) fn publish(&self, region: Region, events: &[u8], attempt_tokens: u64) {
         let mut inner = self.lock();
-        inner.regions.push(region);
+        inner.attempt_tokens = attempt_tokens;
+        let ring_end = inner.ring.push(events);
+        inner.frames.push(LoggedFrame { region, ring_end });
         if region.event_count == 0 {
             return;
         }
         inner.last_event = region.last_event();
-        inner.ring_bytes += events.len();
-        let Region { first_event, event_count, .. } = region;
-        inner.ring.push_back(Chunk { first_event, event_count, events });
-        while inner.ring_bytes > self.ring_bytes_max && inner.ring.len() > 1 {
-            let oldest = inner.ring.pop_front().expect("more than one");
-            inner.ring_bytes -= oldest.events.len();
-        }
         inner.wake();
     }
 
@@ -159,9 +176,8 @@ impl TaskLog {
         let mut inner = self.lock();
         inner.erased = true;
         inner.closed = true;
-        inner.regions = Vec::new();
-        inner.ring = VecDeque::new();
-        inner.ring_bytes = 0;
+        inner.frames = Vec::new();
+        inner.ring.clear();
         inner.terminal = None;
         inner.notice = None;
         inner.wake();
@@ -190,17 +206,17 @@ impl TaskLog {
     }
 
     pub(crate) fn regions(&self) -> Vec<Region> {
-        self.lock().regions.clone()
+        self.lock().frames.iter().map(|frame| frame.region).collect()
     }
 
     /// Adds the segments that hold frames of the task.
     pub(crate) fn add_segments(&self, segments: &mut BTreeSet<u64>) {
         let inner = self.lock();
         // Frames stand in the order of their writing.
-        let mut rest = inner.regions.as_slice();
-        while let Some(region) = rest.first() {
+        let mut rest = inner.frames.as_slice();
+        while let Some(LoggedFrame { region, .. }) = rest.first() {
             segments.insert(region.segment);
-            rest = &rest[rest.partition_point(|other| other.segment <= region.segment)..];
+            rest = &rest[rest.partition_point(|other| other.region.segment <= region.segment)..];
         }
     }
 
@@ -219,13 +235,12 @@ impl TaskLog {
         let mut inner = self.lock();
         inner.subscribers += usize::from(is_subscriber);
         inner.arrivals += u64::from(is_subscriber);
-        let free = inner.wakers.iter().position(|place| matches!(place, Place::Free));
-        let place = free.unwrap_or(inner.wakers.len());
-        if place == inner.wakers.len() {
-            inner.wakers.push(Place::Awake);
-        } else {
-            inner.wakers[place] = Place::Awake;
-        }
+        let place = inner.places().position(|place| matches!(place, Place::Free));
+        let place = place.unwrap_or_else(|| {
+            inner.further_wakers.push(Place::Free);
+            inner.further_wakers.len()
+        });
+        *inner.place(place) = Place::Awake;
         let notice_seen = inner.notice.as_ref().map_or(0, |(version, _)| *version);
         Cursor {
             log: Arc::clone(self),
@@ -241,8 +256,20 @@ impl TaskLog {
 }
 
 impl Inner {
+    /// What is known of each subscriber, the first one's first.
+    fn places(&mut self) -> impl Iterator<Item = &mut Place> {
+        std::iter::once(&mut self.first_waker).chain(&mut self.further_wakers)
+    }
+
+    fn place(&mut self, place: usize) -> &mut Place {
+        match place.checked_sub(1) {
+            None => &mut self.first_waker,
+            Some(further) => &mut self.further_wakers[further],
+        }
+    }
+
     fn wake(&mut self) {
-        for place in &mut self.wakers {
+        for place in self.places() {
             if matches!(place, Place::Waiting(_))
                 && let Place::Waiting(waker) = std::mem::replace(place, Place::Awake)
             {
@@ -260,8 +287,9 @@ impl Region {
     }
 }
 
-fn with_events(regions: Vec<Region>) -> Vec<Region> {
-    regions.into_iter().filter(|region| region.event_count > 0).collect()
+fn with_events(regions: Vec<Region>) -> Vec<LoggedFrame> {
+    let with_events = regions.into_iter().filter(|region| region.event_count > 0);
+    with_events.map(|region| LoggedFrame { region, ring_end: 0 }).collect()
 }
 
 /// A subscriber's place in a task's log.
@@ -298,18 +326,18 @@ impl Cursor {
             return Poll::Ready(None);
         }
         if self.next <= inner.last_event {
-            if let Some((first, count, events)) = inner.in_ring(self.next) {
-                drop(inner);
-                return Poll::Ready(Some(Ok(self.deliver(first, count, &events))));
-            }
-            let region = inner.region_of(self.next);
+            let found = inner.frame_of(self.next);
             drop(inner);
-            let Some(region) = region else {
+            let Some((region, held)) = found else {
                 self.over = true;
                 self.failed = true;
                 let place = format!("event {} of task {}", self.next, self.log.task);
                 return Poll::Ready(Some(Err(EventStoreError::Damaged { place })));
             };
+            if let Some(events) = held {
+                let delivery = self.deliver(region.first_event, region.event_count, &events);
+                return Poll::Ready(Some(Ok(delivery)));
+            }
             return Poll::Ready(Some(match self.log.store.read(self.log.task, &region) {
                 Ok(frame) => {
                     Ok(self.deliver(region.first_event, region.event_count, &frame.events))
@@ -341,7 +369,7 @@ impl Cursor {
             self.notice_seen = version;
             return Poll::Ready(Some(Ok(Delivery::Notice(event))));
         }
-        match &mut inner.wakers[self.place] {
+        match inner.place(self.place) {
             Place::Waiting(waker) => waker.clone_from(cx.waker()),
             place => *place = Place::Waiting(cx.waker().clone()),
         }
@@ -361,7 +389,7 @@ impl Cursor {
             if inner.last_event + 1 >= self.next || inner.terminal.is_some() || inner.closed {
                 return Poll::Ready(());
             }
-            inner.wakers[self.place] = Place::Waiting(cx.waker().clone());
+            *inner.place(self.place) = Place::Waiting(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -384,7 +412,7 @@ impl Cursor {
             if inner.closed {
                 return Poll::Ready(None);
             }
-            inner.wakers[self.place] = Place::Waiting(cx.waker().clone());
+            *inner.place(self.place) = Place::Waiting(cx.waker().clone());
             Poll::Pending
         })
         .await
@@ -408,29 +436,32 @@ impl Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         let mut inner = self.log.lock();
-        inner.wakers[self.place] = Place::Free;
+        *inner.place(self.place) = Place::Free;
         inner.subscribers -= usize::from(self.is_subscriber);
     }
 }
 
 impl Inner {
-    fn in_ring(&self, event: u64) -> Option<(u64, u32, Bytes)> {
-        // Nearly all subscribers wait for the newest chunk.
-        let newest = self.ring.back().filter(|chunk| chunk.first_event <= event);
-        let chunk = newest.or_else(|| {
-            let after = self.ring.partition_point(|chunk| chunk.first_event <= event);
-            self.ring.get(after.checked_sub(1)?)
+    /// The frame that holds an event, and the events of it where they are in memory.
+    fn frame_of(&self, event: u64) -> Option<(Region, Option<Bytes>)> {
+        let holds = |frame: &LoggedFrame| {
+            let region = &frame.region;
+            region.event_count > 0 && region.first_event <= event && region.last_event() >= event
+        };
+        // Nearly all subscribers wait for the newest frame.
+        let newest = self.frames.len().checked_sub(1).filter(|newest| holds(&self.frames[*newest]));
+        let place = newest.or_else(|| {
+            // Frames without events stand between those with events, at the id that comes next.
+            let behind = self.frames.partition_point(|frame| frame.region.first_event <= event);
+            let mut before = (0..behind).rev();
+            before
+                .by_ref()
+                .take_while(|place| self.frames[*place].region.last_event() + 1 >= event)
+                .find(|place| holds(&self.frames[*place]))
         })?;
-        let holds = event < chunk.first_event + u64::from(chunk.event_count);
-        holds.then(|| (chunk.first_event, chunk.event_count, chunk.events.clone()))
-    }
-
-    fn region_of(&self, event: u64) -> Option<Region> {
-        // Frames without events stand between those with events, at the id that comes next.
-        let index = self.regions.partition_point(|region| region.first_event <= event);
-        let before = self.regions[..index].iter().rev();
-        before.take_while(|region| region.last_event() + 1 >= event).find_map(|region| {
-            (region.event_count > 0 && region.last_event() >= event).then_some(*region)
-        })
+        let LoggedFrame { region, ring_end } = self.frames[place];
+        let ring_start = place.checked_sub(1).map_or(0, |before| self.frames[before].ring_end);
+        let is_shown = ring_end > ring_start;
+        Some((region, is_shown.then(|| self.ring.get(ring_start..ring_end)).flatten()))
     }
 }
