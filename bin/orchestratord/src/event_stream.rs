@@ -6,7 +6,7 @@ use std::{
 };
 
 use api_types::{EventKind, MetricsEvent, PreparationView};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame};
 use openai_facade::ChunkWriter;
 use orchestrator::{Delivery, EventStoreError, Subscription};
@@ -14,6 +14,10 @@ use tokio::time::{Instant, Sleep};
 
 /// Reconnection time told to clients, in milliseconds.
 const RETRY_MS: u64 = 1000;
+
+/// Room for chunks: so much, and so many times the events that they are made of, in bytes.
+const CHUNK_BYTES: usize = 256;
+const CHUNK_GROWTH: usize = 3;
 
 /// How a stream is paced.
 #[derive(Debug, Clone, Copy)]
@@ -41,13 +45,12 @@ pub(crate) struct EventStream {
     opening: Option<Bytes>,
     /// Fires for heartbeats and, while the task waits, for `metrics`.
     timer: Pin<Box<Sleep>>,
+    /// When it does.
+    timer_at: Instant,
     /// Who is woken when it fires.
     timer_wakes: Option<Waker>,
     last_output: Instant,
     last_waiting: Option<(u64, u64)>,
-    /// Chunks are written to the first, and sent from the second: what was sent leaves its room to the next.
-    chunks: Vec<u8>,
-    outgoing: BytesMut,
     preparation: Box<dyn Fn() -> PreparationView + Send>,
     over: bool,
 }
@@ -80,11 +83,10 @@ impl EventStream {
             pace,
             opening: Some(opening),
             timer: Box::pin(tokio::time::sleep(first)),
+            timer_at: Instant::now() + first,
             timer_wakes: None,
             last_output: Instant::now(),
             last_waiting: None,
-            chunks: Vec::new(),
-            outgoing: BytesMut::new(),
             preparation,
             over: false,
         }
@@ -120,12 +122,13 @@ impl EventStream {
                 event.into()
             }
             (Shape::Chunks(writer), Delivery::Events(events)) => {
+                // New room each time is what another stream gave back just now, and still near the core.
+                let mut chunks = Vec::with_capacity(CHUNK_BYTES + CHUNK_GROWTH * events.len());
                 for (kind, data) in events_of(&events) {
-                    self.over |= write_chunk(writer, kind, data, &mut self.chunks);
+                    self.over |= write_chunk(writer, kind, data, &mut chunks);
                 }
-                self.outgoing.extend_from_slice(&self.chunks);
-                self.chunks.clear();
-                self.outgoing.split().freeze()
+                // A copy of its exact length needs no count of who holds it.
+                Bytes::copy_from_slice(&chunks)
             }
             (Shape::Chunks(_), Delivery::Notice(_)) => Bytes::new(),
             (Shape::Chunks(writer), Delivery::Terminal(terminal)) => {
@@ -166,7 +169,7 @@ impl EventStream {
     /// for each token.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let is_waited_for = self.timer_wakes.as_ref().is_some_and(|it| it.will_wake(cx.waker()));
-        if is_waited_for && !self.timer.is_elapsed() {
+        if is_waited_for && Instant::now() < self.timer_at {
             return Poll::Pending;
         }
         let fired = self.timer.as_mut().poll(cx);
@@ -180,7 +183,8 @@ impl EventStream {
         let is_native = matches!(self.shape, Shape::Native { .. });
         let waits = is_native && self.subscription.waiting().is_some();
         let pause = if waits { until_heartbeat.min(self.pace.metrics) } else { until_heartbeat };
-        self.timer.as_mut().reset(Instant::now() + pause.max(Duration::from_millis(1)));
+        self.timer_at = Instant::now() + pause.max(Duration::from_millis(1));
+        self.timer.as_mut().reset(self.timer_at);
     }
 }
 

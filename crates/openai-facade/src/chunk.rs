@@ -17,8 +17,10 @@ pub struct ChunkWriter {
     /// Everything of a chunk behind its choices.
     tail: &'static [u8],
     include_usage: bool,
-    /// What was said of each choice that was heard of.
-    choices: Vec<ChoiceState>,
+    /// What was said of the first choice, which mostly is the only one.
+    first: ChoiceState,
+    /// Of each choice behind it that was heard of.
+    further: Vec<ChoiceState>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -61,7 +63,14 @@ impl ChunkWriter {
         write_json(&mut head, &completion.model);
         head.extend_from_slice(b",\"choices\":[");
         let tail: &[u8] = if include_usage { b"],\"usage\":null}\n\n" } else { b"]}\n\n" };
-        Self { form: completion.form, head, tail, include_usage, choices: Vec::new() }
+        Self {
+            form: completion.form,
+            head,
+            tail,
+            include_usage,
+            first: ChoiceState::default(),
+            further: Vec::new(),
+        }
     }
 
     /// Appends what the stream shows of an event, with `data` as it is stored.
@@ -106,11 +115,11 @@ impl ChunkWriter {
     }
 
     fn choice(&mut self, index: u16) -> &mut ChoiceState {
-        let index = usize::from(index);
-        if self.choices.len() <= index {
-            self.choices.resize(index + 1, ChoiceState::default());
+        let Some(place) = usize::from(index).checked_sub(1) else { return &mut self.first };
+        if self.further.len() <= place {
+            self.further.resize(place + 1, ChoiceState::default());
         }
-        &mut self.choices[index]
+        &mut self.further[place]
     }
 
     /// The first chunk of a choice of a chat, once.
