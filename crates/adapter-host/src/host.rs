@@ -92,14 +92,14 @@ impl Binding {
     ///
     /// # Errors
     /// As [`EngineAdapter::submit`].
-    pub async fn submit(&self, attempt: Attempt) -> Result<EngineStream, AdapterError> {
+    pub async fn submit(&self, attempt: Attempt) -> Result<BoundStream, AdapterError> {
         let unbound = std::pin::pin!(self.unbound.cancelled());
         let submit = self.adapter.submit(attempt);
         let submitted = std::pin::pin!(submit);
         match futures_util::future::select(submitted, unbound).await {
             futures_util::future::Either::Left((stream, _)) => {
                 let unbound = StopSignal::new(self.unbound.clone());
-                Ok(Box::pin(BoundStream { stream: Some(stream?), unbound }))
+                Ok(BoundStream { stream: Some(stream?), unbound })
             }
             futures_util::future::Either::Right(((), _)) => Err(unbound_error()),
         }
@@ -110,8 +110,8 @@ fn unbound_error() -> AdapterError {
     AdapterError::Lost { reason: "the replica was unbound".to_owned() }
 }
 
-/// A stream that ends when its replica is unbound.
-struct BoundStream {
+/// The stream of an attempt, which ends with [`AdapterError::Lost`] when its replica is unbound.
+pub struct BoundStream {
     stream: Option<EngineStream>,
     unbound: StopSignal,
 }

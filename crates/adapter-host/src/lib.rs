@@ -20,6 +20,6 @@ pub use adapter::{EngineAdapter, EngineStream};
 pub use attempt::{Attempt, AttemptId, Input, Sampling};
 pub use error::{AdapterError, Cause, EngineText};
 pub use event::{Channel, EngineEvent, Finish, FinishReason, Output, ToolCallPart};
-pub use host::{AdapterHost, Binding, ReplicaKey, UnknownReplica};
+pub use host::{AdapterHost, Binding, BoundStream, ReplicaKey, UnknownReplica};
 pub use props::{EngineModel, Features, Needs, OutputSupport, Props, SamplingSupport, Workloads};
 pub use stop_signal::StopSignal;

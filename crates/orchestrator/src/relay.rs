@@ -8,10 +8,11 @@ use std::{
 };
 
 use adapter_host::{
-    AdapterError, EngineEvent, EngineStream, Finish, FinishReason, Output, StopSignal,
+    AdapterError, BoundStream, EngineEvent, Finish, FinishReason, Output, StopSignal,
 };
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
 use bytes::Bytes;
+use futures_util::Stream as _;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +49,7 @@ const STREAMED_REPORT_MS: u64 = 1000;
 /// next token comes, and what stands together comes together.
 #[repr(C)]
 pub(crate) struct Relay<'a> {
-    stream: EngineStream,
+    stream: BoundStream,
     shared: &'a Arc<Shared>,
     live: &'a Arc<LiveTask>,
     /// Those of when the attempt began.
@@ -115,7 +116,7 @@ impl<'a> Relay<'a> {
     pub(crate) fn new(
         shared: &'a Arc<Shared>,
         live: &'a Arc<LiveTask>,
-        stream: EngineStream,
+        stream: BoundStream,
         method: Method,
         replay: Replay,
         pool_id: &'a str,
@@ -258,7 +259,7 @@ impl<'a> Relay<'a> {
     /// stream ended.
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), AdapterError>>> {
         while self.batch.len() < BATCH_MAX {
-            match std::task::ready!(self.stream.as_mut().poll_next(cx)) {
+            match std::task::ready!(Pin::new(&mut self.stream).poll_next(cx)) {
                 Some(Ok(event)) => self.batch.push_back(event),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(Some(Ok(()))),

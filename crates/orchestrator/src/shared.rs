@@ -1,12 +1,12 @@
 use std::{
     collections::HashMap,
-    future::poll_fn,
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{
         Arc, Mutex, OnceLock, RwLock, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use orchestrator_core::{
     Action, EndedBy, Event, Forecast, Lease, ModelId, ModelLimits, Next, QueueLimit, Restored,
     Scheduler, TaskId,
 };
+use pin_project_lite::pin_project;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
@@ -120,6 +121,28 @@ pub struct Parts {
     pub spans: Arc<dyn SpanSink>,
 }
 
+pin_project! {
+    /// A future that ends early where a signal comes.
+    struct UntilOver<F> {
+        // In place, as it is polled for each token.
+        #[pin]
+        future: F,
+        over: StopSignal,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for UntilOver<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => this.over.poll(cx),
+        }
+    }
+}
+
 impl Shared {
     pub(crate) fn new(parts: Parts, last_sequence: u64) -> Self {
         let mut scheduler = Scheduler::new(parts.options.queue.clone());
@@ -180,12 +203,8 @@ impl Shared {
 
     /// Spawns something that ends with the orchestrator.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        let mut over = StopSignal::new(self.life.clone());
-        let mut future = Box::pin(future);
-        self.tracker.spawn(poll_fn(move |cx| match future.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => over.poll(cx),
-        }));
+        let over = StopSignal::new(self.life.clone());
+        self.tracker.spawn(UntilOver { future, over });
     }
 
     /// Tells the scheduler something and carries out what it wants. The answer to an offer is returned.

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use adapter_host::{
-    AdapterError, AdapterHost, Attempt, AttemptId, EngineAdapter, EngineEvent, EngineStream,
-    Features, Input, Output, Props, ReplicaKey, Sampling,
+    AdapterError, AdapterHost, Attempt, AttemptId, BoundStream, EngineAdapter, EngineEvent,
+    EngineStream, Features, Input, Output, Props, ReplicaKey, Sampling,
 };
 use api_types::OutputRequest;
 use async_trait::async_trait;
@@ -55,7 +55,7 @@ fn attempt() -> Attempt {
     }
 }
 
-async fn first_words(stream: &mut EngineStream) -> Bytes {
+async fn first_words(stream: &mut BoundStream) -> Bytes {
     match stream.next().await {
         Some(Ok(EngineEvent::Output(output))) => output.bytes,
         other => panic!("expected output, got {other:?}"),
