@@ -106,9 +106,7 @@ impl Lane {
         if is_first {
             self.ring.insert(turn, key);
         }
-        let tasks = backlog.tasks;
-        let rank = |sequence| forest.rank(tasks, sequence);
-        self.wanting.add(request, (key, turn), (sequence, task), rank);
+        self.wanting.add(request, (key, turn), (sequence, task));
         self.queued += 1;
     }
 
@@ -122,9 +120,8 @@ impl Lane {
         request: &Arc<Request>,
     ) {
         let backlog = &mut self.backlogs[key];
+        self.wanting.remove(request, (key, backlog.turn), (sequence, task));
         forest.remove(&mut backlog.tasks, task);
-        let rank = |sequence| forest.rank(backlog.tasks, sequence);
-        self.wanting.remove(request, (key, backlog.turn), (sequence, task), rank);
         if backlog.tasks.is_empty() {
             self.ring.remove(&backlog.turn);
             self.forget_if_idle(key);
@@ -149,8 +146,7 @@ impl Lane {
             if let Some(key) = self.ring.remove(&from) {
                 self.ring.insert(turn, key);
             }
-            let tasks = backlog.tasks;
-            self.wanting.settle((key, turn), |sequence| forest.rank(tasks, sequence));
+            self.wanting.turn(from, turn);
         }
     }
 
@@ -210,15 +206,13 @@ impl Lane {
     /// A queued task in rotation asks for something else.
     pub(crate) fn change_fresh(
         &mut self,
-        forest: &Forest,
         backlog: Key<Backlog>,
         (sequence, task): (u64, Key<Task>),
         (from, to): (&Arc<Request>, &Arc<Request>),
     ) {
-        let Backlog { turn, tasks, .. } = self.backlogs[backlog];
-        let rank = |sequence| forest.rank(tasks, sequence);
-        self.wanting.remove(from, (backlog, turn), (sequence, task), rank);
-        self.wanting.add(to, (backlog, turn), (sequence, task), rank);
+        let turn = self.backlogs[backlog].turn;
+        self.wanting.remove(from, (backlog, turn), (sequence, task));
+        self.wanting.add(to, (backlog, turn), (sequence, task));
     }
 
     fn find_again(&self, request: &Arc<Request>) -> Option<usize> {
@@ -347,11 +341,7 @@ impl Lane {
         let mut wanting: Vec<_> = self.wanting.tasks().collect();
         fresh.sort();
         wanting.sort();
-        let place = |key: Key<Backlog>, sequence| {
-            let Backlog { turn, tasks, .. } = self.backlogs[key];
-            (forest.rank(tasks, sequence), turn)
-        };
-        fresh == wanting && self.wanting.is_settled(place)
+        fresh == wanting
     }
 
     /// Whether the ring holds exactly the identities with queued tasks, at their turns, and each backlog is

@@ -351,7 +351,7 @@ impl Scheduler {
         match place {
             Place::Fresh => {
                 let backlog = backlog.expect("it is in rotation");
-                lane.change_fresh(&self.forest, backlog, (sequence, task), (former, &request));
+                lane.change_fresh(backlog, (sequence, task), (former, &request));
             }
             Place::Again => {
                 let at = (sequence, waiting_since_ms);

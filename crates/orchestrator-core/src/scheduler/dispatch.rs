@@ -88,7 +88,7 @@ impl Scheduler {
             return Some(placed);
         }
         let mut fresh: Vec<_> = lane.fresh_heads().collect();
-        fresh.sort_by_key(|head| head.place);
+        fresh.sort_by_key(|head| head.order);
         let first = fresh.first()?.task;
         let placed = fresh.iter().find_map(|head| self.place(model, head.task, head.request))?;
         Some(Placed { is_first: placed.task == first, ..placed })

@@ -467,8 +467,24 @@ impl Naive {
         self.actions.push(Action::Dispatch { task, replica, lease, position, decision });
     }
 
+    /// Queued tasks in the order in which they are asked whether they can start: as in [`Self::lane`], but that
+    /// the turn of an identity whose first task cannot is that of its next one, so that nobody else starts two
+    /// before it.
+    fn asked(&self, model: &ModelId, class: Class) -> Vec<TaskId> {
+        let find = |task: &TaskId| self.tasks.iter().find(|waiter| waiter.offer.task == *task);
+        let turns = self.turns.get(&(model.clone(), class)).cloned().unwrap_or_default();
+        let mut order = self.lane(model, class);
+        // Re-queued ones stay first; of each identity the order is kept.
+        order.sort_by_key(|task| {
+            let waiter = find(task).unwrap();
+            let is_own = |identity: &Identity| *identity == waiter.offer.identity;
+            (waiter.stage == Stage::Fresh).then(|| turns.iter().position(is_own))
+        });
+        order
+    }
+
     fn first_start(&self, model: &ModelId, class: Class) -> Option<(TaskId, ReplicaKey)> {
-        self.lane(model, class).into_iter().find_map(|task| {
+        self.asked(model, class).into_iter().find_map(|task| {
             let waiter = self.tasks.iter().find(|waiter| waiter.offer.task == task).unwrap();
             if matches!(waiter.stage, Stage::Again { not_before_ms } if not_before_ms > self.now_ms)
             {

@@ -48,18 +48,6 @@ fn a_task_is_passed_only_on_a_slot_that_it_could_not_use() {
     assert_eq!(started(&house.finish(3, 2)), at(4, "b.0"));
 }
 
-/// Verifies: ORCH-044, ORCH-046
-#[test]
-fn a_task_that_cannot_start_yet_keeps_its_identitys_turn() {
-    let mut house = House::new();
-    house.admit(pinned(1, "elsewhere"));
-    house.admit(by("bob", 2));
-    house.admit(offer(3));
-    // The third is the second of its identity: bob's first one stands before it.
-    assert_eq!(started(&house.serve("a.0", &["m"], 1)), at(2, "a.0"));
-    assert_eq!(house.position(3), Some(1)); // the pinned one is before it
-}
-
 /// Verifies: ORCH-046
 #[test]
 fn the_rotation_goes_on_among_those_that_can_start() {
