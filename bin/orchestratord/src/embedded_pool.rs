@@ -78,9 +78,9 @@ impl EmbeddedPool {
 
     /// Most tokens of context that the engine is asked for.
     fn ctx_max(&self) -> u32 {
-        let limits = self.pool.ctx.into_iter().chain(self.model.ctx_max);
         let engine_default = CandleConfig::new(String::new(), NonZeroUsize::MIN).ctx_max;
-        self.pool.ctx.unwrap_or_else(|| limits.fold(engine_default, u32::min))
+        let of_model = self.model.ctx_max.map_or(engine_default, |max| max.min(engine_default));
+        self.pool.ctx.unwrap_or(of_model)
     }
 
     /// Whether the pool may take the memory that its model needs.

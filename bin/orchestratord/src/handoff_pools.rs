@@ -11,15 +11,12 @@ use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use config_schema::{Config, OpenAiPool, PoolWorkload, SamplingDialect};
 use handoff::{Binding, Change, Notification, Options, Outcome, Skip, Watcher};
-use handoff_schema::{HandedEngine as EngineKind, HandoffFile};
+use handoff_schema::{HandedEngine, HandoffFile};
 use orchestrator::{AttachedPool, Orchestrator, PoolFacts, PoolModel, PoolState};
 use orchestrator_metrics::DaemonMetrics;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{
-    handed_engine::HandedEngine, handoff_log, handoff_probe::OpenAiProbe, models::Models,
-    openai_pool,
-};
+use crate::{handoff_log, handoff_probe::OpenAiProbe, models::Models, openai_pool};
 
 /// Longest wait for a connection to an engine on this machine, in milliseconds.
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
@@ -161,7 +158,7 @@ impl HandoffPools {
                 }
             };
         let attached = AttachedPool {
-            adapter: Arc::new(HandedEngine::new(attached.adapter, file)),
+            engine: Some(file.engine.name().to_owned()),
             is_verified: binding.evidence.is_verified(),
             ..attached
         };
@@ -248,9 +245,9 @@ pub(crate) fn pool_of(file: &HandoffFile) -> OpenAiPool {
         ctx: file.ctx_max,
         chunk_is_token: false,
         dialect: match file.engine {
-            EngineKind::LlamaCpp => SamplingDialect::LlamaCpp,
-            EngineKind::Vllm | EngineKind::Sglang => SamplingDialect::Vllm,
-            EngineKind::OpenAi => SamplingDialect::Standard,
+            HandedEngine::LlamaCpp => SamplingDialect::LlamaCpp,
+            HandedEngine::Vllm | HandedEngine::Sglang => SamplingDialect::Vllm,
+            HandedEngine::OpenAi => SamplingDialect::Standard,
         },
         sampler_profile_version: None,
         features: None,

@@ -23,7 +23,6 @@ mod environment;
 mod etag;
 mod event_stream;
 mod fetches;
-mod handed_engine;
 mod handoff_log;
 mod handoff_pools;
 mod handoff_probe;

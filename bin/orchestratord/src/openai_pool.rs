@@ -75,6 +75,7 @@ pub(crate) fn attached(
         models,
         models_of,
         address,
+        engine: None,
         engine_version: pool.engine_version.clone(),
         sampler_profile: facts.sampler_profile.clone(),
         // Whoever wrote the configuration says what it is.

@@ -25,14 +25,11 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of everything.
     pub(crate) fn root(table: &'a Table, problems: &'a mut Vec<Problem>) -> Self {
-        Self {
-            table,
-            path: String::new(),
-            origin: Origin::Nowhere,
-            problems,
-            known: Vec::new(),
-            refused: Vec::new(),
-        }
+        Self::at(table, String::new(), Origin::Nowhere, problems)
+    }
+
+    fn at(table: &'a Table, path: String, origin: Origin, problems: &'a mut Vec<Problem>) -> Self {
+        Self { table, path, origin, problems, known: Vec::new(), refused: Vec::new() }
     }
 
     /// The value of `key`; absent where it was not given or is wrong, which is noted.
@@ -77,8 +74,7 @@ impl<'a> Reader<'a> {
         let origin = node.map_or(Origin::Nowhere, |node| node.origin.clone());
         let table = node.and_then(|node| table_of(node, &path, self.problems)).unwrap_or(&none);
         let problems = &mut *self.problems;
-        Reader { table, path, origin, problems, known: Vec::new(), refused: Vec::new() }
-            .read_all(read)
+        Reader::at(table, path, origin, problems).read_all(read)
     }
 
     /// The sections under `key`, by their ids; absent where it was not given.
@@ -106,8 +102,7 @@ impl<'a> Reader<'a> {
             let Some(table) = table_of(node, &path, self.problems) else { continue };
             let (origin, problems) = (node.origin.clone(), &mut *self.problems);
             let section =
-                Reader { table, path, origin, problems, known: Vec::new(), refused: Vec::new() }
-                    .read_all(|reader| read(id, reader));
+                Reader::at(table, path, origin, problems).read_all(|reader| read(id, reader));
             sections.extend(section.map(|section| (id.clone(), section)));
         }
         Some(sections)

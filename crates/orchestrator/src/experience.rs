@@ -44,9 +44,14 @@ impl Shared {
     /// Lets the scheduler know what the last process learned.
     pub(crate) async fn recall_experience(&self) -> Result<(), JournalError> {
         let note = self.journal.note(NOTE_EXPERIENCE).await?;
-        // One that cannot be read is another version's: it is learned anew.
-        let kept: Vec<Model> =
-            note.and_then(|note| serde_json::from_str(&note).ok()).unwrap_or_default();
+        let kept: Vec<Model> = match note.as_deref().map(serde_json::from_str).transpose() {
+            Ok(kept) => kept.unwrap_or_default(),
+            Err(error) => {
+                // Another version's, most likely. Estimates are worth no failed start.
+                tracing::warn!(event = "experience_unreadable", %error, "estimates are learned anew");
+                Vec::new()
+            }
+        };
         let kept: Vec<Experience> = kept.into_iter().map(Experience::from).collect();
         let mut scheduler = self.scheduler();
         scheduler.recall(&kept);

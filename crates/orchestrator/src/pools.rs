@@ -30,6 +30,8 @@ pub struct AttachedPool {
     pub models: Option<Vec<String>>,
     /// The pool under whose name its models are known; another one than its own where both hold the same.
     pub models_of: Arc<str>,
+    /// What kind of engine it is, where that is known better than by its protocol.
+    pub engine: Option<String>,
     /// The engine's version, where the engine itself does not tell it.
     pub engine_version: Option<String>,
     /// The name of how it draws tokens; empty where it has none.
@@ -172,7 +174,7 @@ impl Shared {
             state: PoolState::Ready,
             last_error: None,
             shortage: None,
-            engine: props.engine,
+            engine: pool.engine.clone().unwrap_or(props.engine),
             engine_version: pool.engine_version.clone().unwrap_or(props.engine_version),
             sampler_profile: pool.sampler_profile.clone(),
             in_process: false,

@@ -453,9 +453,8 @@ impl Inner {
         let place = newest.or_else(|| {
             // Frames without events stand between those with events, at the id that comes next.
             let behind = self.frames.partition_point(|frame| frame.region.first_event <= event);
-            let mut before = (0..behind).rev();
-            before
-                .by_ref()
+            (0..behind)
+                .rev()
                 .take_while(|place| self.frames[*place].region.last_event() + 1 >= event)
                 .find(|place| holds(&self.frames[*place]))
         })?;

@@ -60,19 +60,23 @@ mod exporting {
             let heads = Arc::new(Mutex::new(Vec::new()));
             let (told, asked) = (Arc::clone(&spans), Arc::clone(&heads));
             thread::spawn(move || {
-                let mut silent = Vec::new(); // kept open, and never answered
                 for stream in listener.incoming() {
                     let Ok(mut stream) = stream else { return };
-                    if answers {
-                        let (head, body) = read_post(&mut stream);
+                    let (told, asked) = (Arc::clone(&told), Arc::clone(&asked));
+                    // Each on a thread of its own: a client may open one more than it needs in the end.
+                    thread::spawn(move || {
+                        let Some((head, body)) = read_post(&mut stream) else { return };
+                        if !answers {
+                            // Kept open, until the client has had enough of it.
+                            while stream.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+                            return;
+                        }
                         asked.lock().unwrap().push(head);
                         told.lock().unwrap().extend(decode(&body));
                         let answer =
                             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
                         stream.write_all(answer.as_bytes()).unwrap();
-                    } else {
-                        silent.push(stream);
-                    }
+                    });
                 }
             });
             Self { url, spans, heads }
@@ -87,8 +91,8 @@ mod exporting {
         }
     }
 
-    /// Head and body of a request to the one path that traces go to.
-    fn read_post(stream: &mut TcpStream) -> (String, Vec<u8>) {
+    /// Head and body of a request to the one path that traces go to; `None` where the client leaves without one.
+    fn read_post(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
         let mut read = Vec::new();
         let mut buffer = [0; 4096];
         loop {
@@ -101,11 +105,14 @@ mod exporting {
                 let length = head.split("content-length: ").nth(1).unwrap();
                 let length: usize = length.lines().next().unwrap().trim().parse().unwrap();
                 if read.len() >= end + 4 + length {
-                    return (sent, read[end + 4..end + 4 + length].to_vec());
+                    return Some((sent, read[end + 4..end + 4 + length].to_vec()));
                 }
             }
             let count = stream.read(&mut buffer).unwrap();
-            assert!(count > 0, "a request was cut short");
+            if count == 0 {
+                assert!(read.is_empty(), "a request was cut short");
+                return None;
+            }
             read.extend_from_slice(&buffer[..count]);
         }
     }

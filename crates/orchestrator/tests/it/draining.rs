@@ -178,6 +178,7 @@ fn attach(house: &House, engine: &Arc<Engine>) {
         adapter: Arc::new(Bound(Arc::clone(engine))),
         models: None,
         models_of: Arc::clone(&engine.key.pool_id),
+        engine: None,
         engine_version: None,
         sampler_profile: engine.profile.clone(),
         is_verified: true,

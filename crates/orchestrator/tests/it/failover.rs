@@ -212,6 +212,7 @@ async fn an_attached_engine_is_watched() {
         adapter: Arc::new(Bound(Arc::clone(&engine))),
         models: None,
         models_of: Arc::clone(&engine.key.pool_id),
+        engine: None,
         engine_version: None,
         sampler_profile: engine.profile.clone(),
         is_verified: true,

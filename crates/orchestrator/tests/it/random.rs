@@ -276,6 +276,7 @@ impl Game {
                 adapter,
                 models: None,
                 models_of,
+                engine: None,
                 engine_version: None,
                 sampler_profile: engine.profile.clone(),
                 is_verified: true,
