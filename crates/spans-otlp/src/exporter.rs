@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use reqwest::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -109,18 +109,27 @@ impl OtlpExporter {
     /// Sends batches until `stop`, then what still waits, and ends no later than the flush's limit after it.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut is_failing = false;
-        let mut in_flight = None;
+        let mut deadline = None;
         while stop.run_until_cancelled(self.gather()).await == Some(true) {
             let batch = self.take_batch();
-            let Some(sent) = stop.run_until_cancelled(self.send_patiently(&batch)).await else {
-                in_flight = Some(batch);
-                break;
+            let mut sending = pin!(self.send_patiently(&batch, &stop));
+            let sent = match stop.run_until_cancelled(&mut sending).await {
+                Some(sent) => Some(sent),
+                // It goes on: given up and sent anew, the collector might have it twice.
+                None => timeout_at(*deadline.insert(self.flush_deadline()), sending).await.ok(),
             };
-            note_change(is_failing, &sent);
-            is_failing = sent.is_err();
-            self.settle(&batch, sent.ok());
+            if let Some(sent) = &sent {
+                note_change(is_failing, sent);
+                is_failing = sent.is_err();
+            }
+            self.settle(&batch, sent.and_then(Result::ok));
         }
-        self.flush(in_flight).await;
+        let deadline = deadline.unwrap_or_else(|| self.flush_deadline());
+        self.flush(deadline).await;
+    }
+
+    fn flush_deadline(&self) -> Instant {
+        Instant::now() + Duration::from_millis(self.options.flush_ms)
     }
 
     /// Waits until there is a batch to send. False once nobody can tell any more. What was gathered stays where
@@ -149,37 +158,51 @@ impl OtlpExporter {
     }
 
     /// Sends what is left, each batch once, and gives up when the time for it is over.
-    async fn flush(mut self, mut in_flight: Option<Batch>) {
-        let deadline = Instant::now() + Duration::from_millis(self.options.flush_ms);
+    async fn flush(mut self, deadline: Instant) {
         self.queue.close();
         loop {
-            let batch = match in_flight.take() {
-                Some(batch) => batch,
-                None => {
-                    let room = self.options.batch_max.max(1);
-                    while self.gathered.len() < room
-                        && let Ok(span) = self.queue.try_recv()
-                    {
-                        self.gathered.push(span);
-                    }
-                    if self.gathered.is_empty() {
-                        return;
-                    }
-                    self.take_batch()
-                }
-            };
+            let room = self.options.batch_max.max(1);
+            while self.gathered.len() < room
+                && let Ok(span) = self.queue.try_recv()
+            {
+                self.gathered.push(span);
+            }
+            if self.gathered.is_empty() {
+                return;
+            }
+            let batch = self.take_batch();
             let sent = timeout_at(deadline, self.send(&batch)).await;
             self.settle(&batch, sent.ok().and_then(Result::ok));
         }
     }
 
-    /// Sends a batch; again where the collector may take it later.
-    async fn send_patiently(&self, batch: &Batch) -> Result<u64, SendError> {
+    /// Sends a batch; again where the collector may take it later. Once `stop` fired nothing is waited for, and
+    /// one more try is the last.
+    async fn send_patiently(
+        &self,
+        batch: &Batch,
+        stop: &CancellationToken,
+    ) -> Result<u64, SendError> {
         let waits = ExponentialBuilder::default()
             .with_min_delay(RETRY_AFTER)
             .with_max_times(RETRIES)
             .with_jitter();
-        (|| self.send(batch)).retry(waits).when(SendError::is_transient).await
+        let stopping = stop.clone();
+        let pause = move |wait| {
+            let stopping = stopping.clone();
+            async move {
+                stopping.run_until_cancelled(sleep(wait)).await;
+            }
+        };
+        let mut is_last = false;
+        (|| self.send(batch))
+            .retry(waits)
+            .sleep(pause)
+            .when(|error| {
+                let was_last = std::mem::replace(&mut is_last, stop.is_cancelled());
+                error.is_transient() && !was_last
+            })
+            .await
     }
 
     /// Sends a batch; gives how many of its spans the collector does not want.

@@ -191,12 +191,18 @@ mod exporting {
         let daemon = home.start().ready();
         let task = submit_traced(&daemon, "[[tokens=9]] [[stall_after=3]]");
         daemon.wait_until(&task, "running");
-        wait_for("admission is exported", || {
-            collector.spans().iter().any(|span| span.name == "dispatch").then_some(())
-        });
+        let engine_has_taken = |times: usize| {
+            wait_for("the engine has taken the task, and the collector knows", || {
+                let spans = collector.spans();
+                let dispatches = spans.iter().filter(|span| span.name == "dispatch").count();
+                (dispatches >= times).then_some(())
+            });
+        };
+        engine_has_taken(1);
         daemon.kill();
         let daemon = home.start().ready();
         daemon.wait_until(&task, "running");
+        engine_has_taken(2);
         daemon.cancel(&task);
         daemon.wait_until(&task, "canceled");
         let own = daemon.submit(&scripted_task("[[tokens=1]]"));

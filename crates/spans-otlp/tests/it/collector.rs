@@ -1,6 +1,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
@@ -11,7 +12,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message as _;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 /// What the collector does with one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) enum Act {
     /// Takes the request, and says that it does not want so many of the spans.
     TakeBut(i64),
     Answer(u16),
+    /// Takes it once it is let go on.
+    TakeLate,
     /// Never answers.
     Hang,
 }
@@ -35,6 +38,7 @@ pub(crate) struct Collector {
 struct Told {
     acts: Mutex<VecDeque<Act>>,
     requests: Mutex<Vec<ExportTraceServiceRequest>>,
+    late: Notify,
 }
 
 impl Collector {
@@ -53,6 +57,22 @@ impl Collector {
     /// The requests that came, those it did not take too.
     pub(crate) fn requests(&self) -> Vec<ExportTraceServiceRequest> {
         self.told.requests.lock().unwrap().clone()
+    }
+
+    /// Waits until the first of them is there.
+    pub(crate) async fn asked(&self) {
+        for _ in 0..10_000 {
+            if !self.requests().is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("nobody asked");
+    }
+
+    /// Lets a late taker go on.
+    pub(crate) fn let_go_on(&self) {
+        self.told.late.notify_one();
     }
 
     /// Their spans.
@@ -82,6 +102,10 @@ async fn take(State(told): State<Arc<Told>>, body: Bytes) -> (StatusCode, Vec<u8
     let act = told.acts.lock().unwrap().pop_front().unwrap_or(Act::Take);
     let rejected_spans = match act {
         Act::Take => return (StatusCode::OK, Vec::new()),
+        Act::TakeLate => {
+            told.late.notified().await;
+            return (StatusCode::OK, Vec::new());
+        }
         Act::TakeBut(rejected) => rejected,
         Act::Answer(status) => return (StatusCode::from_u16(status).unwrap(), Vec::new()),
         Act::Hang => std::future::pending().await,

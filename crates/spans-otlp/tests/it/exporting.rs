@@ -198,6 +198,38 @@ async fn told_to_end_it_sends_what_waits() {
 
 /// Verifies: ORCH-269
 #[tokio::test]
+async fn what_is_on_its_way_when_it_is_told_to_end_is_sent_once() {
+    let collector = Collector::start([Act::TakeLate]).await;
+    let (spans, exporter) = prepared(OtlpOptions { flush_ms: 60_000, ..options(&collector) });
+    let running = Running::start(exporter);
+    spans.ended(&span(Stage::Queue));
+    collector.asked().await;
+    spans.ended(&span(Stage::Stream));
+    running.stop.cancel();
+    // By then it knows that it is to end.
+    tokio::task::yield_now().await;
+    collector.let_go_on();
+    running.end().await;
+    assert_eq!((spans.counts().sent(), spans.counts().dropped()), (2, 0));
+    assert_eq!(collector.requests().len(), 2);
+    assert_eq!(collector.spans().len(), 2);
+}
+
+/// Verifies: ORCH-269
+#[tokio::test]
+async fn the_pause_before_another_try_ends_when_it_is_told_to_end() {
+    let collector = Collector::start([Act::Answer(503)]).await;
+    let (spans, exporter) = prepared(OtlpOptions { flush_ms: 60_000, ..options(&collector) });
+    let running = Running::start(exporter);
+    spans.ended(&span(Stage::Queue));
+    collector.asked().await;
+    running.end().await;
+    assert_eq!((spans.counts().sent(), spans.counts().dropped()), (1, 0));
+    assert_eq!(collector.requests().len(), 2);
+}
+
+/// Verifies: ORCH-269
+#[tokio::test]
 async fn a_collector_that_hangs_does_not_keep_it_from_ending() {
     let collector = Collector::start([Act::Hang, Act::Hang, Act::Hang]).await;
     let (spans, exporter) = prepared(OtlpOptions {
@@ -210,12 +242,7 @@ async fn a_collector_that_hangs_does_not_keep_it_from_ending() {
     for _ in 0..6 {
         spans.ended(&span(Stage::Queue));
     }
-    for _ in 0..10_000 {
-        if !collector.requests().is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    collector.asked().await;
     // It waits for an hour otherwise.
     running.end().await;
     assert_eq!((spans.counts().sent(), spans.counts().dropped()), (0, 6));
