@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use openai_facade::ChunkWriter;
 use orchestrator::{Delivery, EventStoreError, Subscription};
+use prefetch::Lines;
 use tokio::time::{Instant, Sleep};
 
 /// Reconnection time told to clients, in milliseconds.
@@ -53,6 +54,8 @@ pub(crate) struct EventStream {
     last_waiting: Option<(u64, u64)>,
     preparation: Box<dyn Fn() -> PreparationView + Send>,
     over: bool,
+    /// Where this stood when the subscription was last told.
+    told_at: Lines,
 }
 
 /// In whose words events are sent.
@@ -89,6 +92,7 @@ impl EventStream {
             last_waiting: None,
             preparation,
             over: false,
+            told_at: Lines::NONE,
         }
     }
 
@@ -177,6 +181,19 @@ impl EventStream {
         fired
     }
 
+    /// Tells the subscription what the next events will need here.
+    fn tell_reads(&mut self) {
+        let here = Lines::of(self);
+        if here != self.told_at {
+            self.told_at = here;
+            let (writer, head) = match &self.shape {
+                Shape::Native { .. } => (Lines::NONE, Lines::NONE),
+                Shape::Chunks(writer) => (Lines::of(&**writer), Lines::of(writer.head())),
+            };
+            self.subscription.reads([here, writer, head]);
+        }
+    }
+
     fn rearm(&mut self) {
         let silence = self.last_output.elapsed();
         let until_heartbeat = self.pace.heartbeat.saturating_sub(silence);
@@ -210,6 +227,7 @@ impl Body for EventStream {
         if this.over {
             return Poll::Ready(None);
         }
+        this.tell_reads();
         loop {
             match this.subscription.poll_next(cx) {
                 Poll::Ready(Some(Ok(delivery))) => {

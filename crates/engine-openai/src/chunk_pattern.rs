@@ -1,4 +1,5 @@
 use adapter_host::Channel;
+use prefetch::Lines;
 
 /// What the chunks of one answer have in common: engines repeat everything but the text. A chunk that is the
 /// same around its text, and whose text has nothing to unescape, says the same as the one that the pattern
@@ -27,6 +28,11 @@ impl ChunkPattern {
             choice,
             channel,
         })
+    }
+
+    /// What each comparison reads.
+    pub(crate) fn lines(&self) -> Lines {
+        Lines::of(&*self.around)
     }
 
     /// The text of a chunk of this pattern.

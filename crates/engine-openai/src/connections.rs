@@ -1,7 +1,6 @@
 use std::{
     future::poll_fn,
     io,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker, ready},
     time::Duration,
@@ -9,20 +8,17 @@ use std::{
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::{Method, Request, Response};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::crypto::CryptoProvider;
-use tokio::{
-    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
-    net::TcpStream,
-    time::Instant,
-};
+use tokio::time::Instant;
 use tower::Service as _;
 use url::Url;
 
 use crate::{
     answer_head::{AnswerHead, NotHttp},
     body_framing::BodyFraming,
+    socket::Socket,
 };
 
 /// How long an idle connection is kept. Servers on uvicorn (vLLM, SGLang) close theirs after 5 s; one
@@ -33,7 +29,6 @@ const IDLE: Duration = Duration::from_secs(4);
 const READ_BYTES: usize = 16 << 10;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Socket = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
 /// Connections to one server. Each is read by whoever waits for its answer, in their own task: what the
 /// server sent is read, taken apart and passed on without a wake-up of another task, and all that is there
@@ -132,14 +127,14 @@ impl Connections {
         let socket = match self.connector.clone() {
             Connector::Plain(mut connector) => {
                 poll_fn(|cx| connector.poll_ready(cx)).await?;
-                MaybeHttpsStream::Http(connector.call(address).await?)
+                Socket::Plain(connector.call(address).await?.into_inner())
             }
             Connector::Tls(mut connector) => {
                 poll_fn(|cx| connector.poll_ready(cx)).await?;
-                connector.call(address).await?
+                Socket::Tls(Box::new(TokioIo::new(connector.call(address).await?)))
             }
         };
-        Ok(Link { socket: TokioIo::new(socket), left: BytesMut::new() })
+        Ok(Link { socket, left: BytesMut::new() })
     }
 
     /// The connection that was used last and is still open.
@@ -149,7 +144,7 @@ impl Connections {
         while let Some((mut link, _)) = idle.pop() {
             // What came meanwhile is the end of the connection, or what nobody asked for.
             let mut cx = Context::from_waker(Waker::noop());
-            if link.poll_read(&mut self.room(), &mut cx).is_pending() {
+            if link.socket.poll_read(&mut self.room(), &mut cx).is_pending() {
                 return Some(link);
             }
         }
@@ -203,15 +198,14 @@ impl Link {
     }
 
     fn poll_write(&mut self, unsent: &mut Bytes, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut socket = Pin::new(&mut self.socket);
         while !unsent.is_empty() {
-            let sent_bytes = ready!(socket.as_mut().poll_write(cx, unsent))?;
+            let sent_bytes = ready!(self.socket.poll_write(unsent, cx))?;
             if sent_bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             unsent.advance(sent_bytes);
         }
-        socket.poll_flush(cx)
+        self.socket.poll_flush(cx)
     }
 
     fn poll_head(
@@ -224,19 +218,12 @@ impl Link {
                 return Poll::Ready(Ok(head));
             }
             let mut room = home.room();
-            let bytes = ready!(self.poll_read(&mut room, cx))?;
+            let bytes = ready!(self.socket.poll_read(&mut room, cx))?;
             if bytes == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             self.left.extend_from_slice(&room[..bytes]);
         }
-    }
-
-    /// Reads what is there, as far as there is room; 0 at the end of the connection.
-    fn poll_read(&mut self, room: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(room);
-        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
-        Poll::Ready(Ok(room.filled().len()))
     }
 }
 
@@ -269,7 +256,7 @@ impl AnswerBody {
                 Err(error) => break not_http(error),
             }
             let mut room = self.home.room();
-            let mut read = match ready!(link.poll_read(&mut room, cx)) {
+            let mut read = match ready!(link.socket.poll_read(&mut room, cx)) {
                 Ok(0) if self.framing.is_whole_at_end() => {
                     drop(room);
                     self.link = None;

@@ -23,6 +23,7 @@ mod model_list;
 mod open_attempts;
 mod refusal;
 mod request;
+mod socket;
 mod stream;
 
 pub use adapter::OpenAiAdapter;

@@ -297,6 +297,10 @@ impl Stream for OpenAiStream {
         if self.attempt.is_none() {
             return Poll::Ready(None);
         }
+        if let Some(pattern) = &self.pattern {
+            // It comes while the socket is read.
+            pattern.lines().fetch();
+        }
         let item = match ready!(self.poll_ready(cx)) {
             Ok(Some(event)) => return Poll::Ready(Some(Ok(event))),
             Ok(None) => self.finish(cx),

@@ -73,6 +73,12 @@ impl ChunkWriter {
         }
     }
 
+    /// What each chunk begins with.
+    #[must_use]
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// Appends what the stream shows of an event, with `data` as it is stored.
     ///
     /// # Errors

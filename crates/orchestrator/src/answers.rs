@@ -1,4 +1,5 @@
 use adapter_host::{Finish, FinishReason, Output};
+use prefetch::Lines;
 
 use crate::{
     TaskSpec,
@@ -15,6 +16,11 @@ impl Answers {
     pub(crate) fn new(spec: &TaskSpec) -> Self {
         let choices = 0..spec.output.choices().max(1);
         Self { choices: choices.map(|choice| Assembler::new(choice, &spec.stop)).collect() }
+    }
+
+    /// What taking an output in reads of the first answer, which mostly is the only one.
+    pub(crate) fn lines(&self) -> Lines {
+        self.choices.first().map_or(Lines::NONE, Lines::of)
     }
 
     /// Whether each answer met a stop string: nothing more is accepted.

@@ -58,11 +58,11 @@ pub(crate) async fn attempt(
     let Ok(binding) = shared.host.binding(&pool.replica) else {
         return unreachable_pool("no engine is bound for the replica");
     };
-    let input = match input(shared, live, pool, model).await {
+    let input = match Box::pin(input(shared, live, pool, model)).await {
         Ok(input) => input,
         Err(verdict) => return verdict,
     };
-    let Ok(replay) = Replay::read(shared, &live.log, &live.spec).await else {
+    let Ok(replay) = Box::pin(Replay::read(shared, &live.log, &live.spec)).await else {
         let message = "the task's generation log cannot be read";
         return fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch);
     };
@@ -86,18 +86,17 @@ pub(crate) async fn attempt(
             return verdict;
         }
     };
-    begin(shared, live, pool, model, attempt_id, run_settings.as_ref(), dispatch).await;
+    let settings = run_settings.as_ref();
+    Box::pin(begin(shared, live, pool, model, attempt_id, settings, dispatch)).await;
     // What attempts leave behind that no engine took up is not kept, so each before this one failed.
     let failover = (live.changing().progress.attempts.len() > 1).then_some(method.name());
-    let verdict = Box::pin(stream(
-        shared,
-        live,
-        dispatch,
-        Placed { pool, model, binding: &binding, attempt_id, stop },
-        Continued { input, method, run_settings, replay, failover },
-        spans,
-    ))
-    .await;
+    let placed = Placed { pool, model, binding: &binding, attempt_id, stop };
+    let continued = Continued { input, method, run_settings, replay, failover };
+    let verdict = match Box::pin(open(shared, live, dispatch, placed, continued, spans)).await {
+        // In place, as it is polled for each token; what comes before and after is boxed, to keep the task small.
+        Ok(relay) => relay.pump().await,
+        Err(verdict) => verdict,
+    };
     if let (Some(method), Some(outcome)) = (failover, verdict.outcome_name()) {
         shared.observer.failed_over(method, outcome);
     }
@@ -124,15 +123,15 @@ struct Continued {
     failover: Option<&'static str>,
 }
 
-/// Hands the attempt to the engine and carries its output into the task's log.
-async fn stream(
-    shared: &Arc<Shared>,
-    live: &Arc<LiveTask>,
+/// Hands the attempt to the engine; gives what carries its output into the task's log.
+async fn open<'a>(
+    shared: &'a Arc<Shared>,
+    live: &'a Arc<LiveTask>,
     dispatch: &Dispatch,
-    placed: Placed<'_>,
+    placed: Placed<'a>,
     continued: Continued,
     spans: &mut RunSpans<'_>,
-) -> Verdict {
+) -> Result<Relay<'a>, Verdict> {
     let Placed { pool, model, binding, attempt_id, stop } = placed;
     let Continued { input, method, run_settings, replay, failover } = continued;
     let accepted = match &method {
@@ -158,8 +157,8 @@ async fn stream(
     };
     let stream = match submitted {
         Some(Ok(stream)) => stream,
-        Some(Err(error)) => return adapter_verdict(live, &error, &replay),
-        None => return stopped(live, Counted::default()),
+        Some(Err(error)) => return Err(adapter_verdict(live, &error, &replay)),
+        None => return Err(stopped(live, Counted::default())),
     };
     spans.streaming();
     if let Some(method) = failover {
@@ -170,7 +169,7 @@ async fn stream(
     if is_first {
         relay.write_started(&started(live, dispatch, pool));
     }
-    relay.pump().await
+    Ok(relay)
 }
 
 /// What the engine starts from; the prompt is rendered and journalled once.

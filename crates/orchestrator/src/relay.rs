@@ -13,6 +13,8 @@ use adapter_host::{
 use api_types::{ErrorCode, EventKind, StartedEvent, TaskState};
 use bytes::Bytes;
 use futures_util::Stream as _;
+use orchestrator_core::TaskId;
+use prefetch::Lines;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +29,7 @@ use crate::{
     live_task::LiveTask,
     replay::Replay,
     shared::Shared,
+    task_log::{Ahead, TaskLog},
     verdict::{RetryReason, Verdict, adapter_verdict, end, fail, stopped},
     wire,
 };
@@ -40,6 +43,9 @@ const BATCH_MAX: usize = 64;
 /// Room that is made before a token is written down, in bytes: more than most take.
 const RECORD_BYTES: usize = 192;
 
+/// What each token needs of a relay, in bytes.
+const HOT_BYTES: usize = 512;
+
 /// Longest time for which what was streamed is counted here alone, in milliseconds.
 const STREAMED_REPORT_MS: u64 = 1000;
 
@@ -50,8 +56,11 @@ const STREAMED_REPORT_MS: u64 = 1000;
 #[repr(C)]
 pub(crate) struct Relay<'a> {
     stream: BoundStream,
+    /// What the log will need.
+    ahead: Ahead,
     shared: &'a Arc<Shared>,
-    live: &'a Arc<LiveTask>,
+    log: &'a TaskLog,
+    task: TaskId,
     /// Those of when the attempt began.
     options: Arc<Options>,
     answers: Answers,
@@ -59,6 +68,7 @@ pub(crate) struct Relay<'a> {
     last_progress_boot_ms: u64,
     first_output_boot_ms: Option<u64>,
     accepted_tokens: Option<u64>,
+    tokens_max: u64,
     next_event: u64,
     /// The highest id that may be shown.
     ids_reserved: u64,
@@ -80,6 +90,7 @@ pub(crate) struct Relay<'a> {
     /// `coalesce_ms` is 0.
     gathered: Option<Piece>,
     comparison: Option<Comparison>,
+    live: &'a Arc<LiveTask>,
     pool_id: &'a str,
     /// Fires when the attempt is to stop.
     stop: CancellationToken,
@@ -135,9 +146,13 @@ impl<'a> Relay<'a> {
             },
             answers: replay.answers.clone(),
             accepted_tokens: replay.tokens(),
+            tokens_max: u64::from(live.spec.max_tokens) * u64::from(live.spec.output.choices()),
             replay,
             result: None,
             stream,
+            ahead: Ahead::default(),
+            log: &live.log,
+            task: live.id,
             attempt_number: u32::try_from(attempts).unwrap_or(u32::MAX),
             next_event: live.log.last_event() + 1,
             ids_reserved,
@@ -232,6 +247,12 @@ impl<'a> Relay<'a> {
         watchdog: Pin<&mut Sleep>,
         cx: &mut Context<'_>,
     ) -> Poll<Woken> {
+        // It comes while the engine's socket is read.
+        Lines::of(self).first(HOT_BYTES).fetch();
+        for needed in self.ahead {
+            needed.fetch();
+        }
+        self.answers.lines().fetch();
         loop {
             if stop.poll(cx).is_ready() {
                 return Poll::Ready(Woken::Stop);
@@ -370,11 +391,9 @@ impl<'a> Relay<'a> {
         }
         let accepted = self.accepted_tokens.zip(output.tokens);
         let accepted = accepted.map(|(sum, tokens)| sum + u64::from(tokens));
-        let spec = &self.live.spec;
-        let tokens_max = u64::from(spec.max_tokens) * u64::from(spec.output.choices());
-        if accepted.is_some_and(|tokens| tokens > tokens_max) {
+        if accepted.is_some_and(|tokens| tokens > self.tokens_max) {
             // An engine that counts well ends by itself; this one does not.
-            let further = usize::from(spec.output.choices().saturating_sub(1));
+            let further = usize::from(self.live.spec.output.choices().saturating_sub(1));
             let finish = Finish {
                 reason: FinishReason::Length,
                 further: vec![FinishReason::Length; further],
@@ -527,7 +546,7 @@ impl<'a> Relay<'a> {
 
     fn append(&self, kind: FrameKind) -> Result<Region, EventStoreError> {
         self.shared.events.append(&Frame {
-            task: self.live.id,
+            task: self.task,
             kind,
             attempt: self.attempt_number,
             first_event: self.next_event - u64::from(self.event_count),
@@ -540,7 +559,7 @@ impl<'a> Relay<'a> {
     /// Shows what was appended.
     fn show(&mut self, region: Region) {
         let tokens = self.accepted_tokens.unwrap_or_default();
-        self.live.log.publish(region, &self.events, tokens);
+        self.ahead = self.log.publish(region, &self.events, tokens);
         self.streamed.tokens += std::mem::take(&mut self.unshown_tokens);
         self.generation = Vec::new();
         self.events = Vec::new();

@@ -1,6 +1,7 @@
 use std::{collections::VecDeque, ops::Range};
 
 use bytes::Bytes;
+use prefetch::Lines;
 
 /// The newest of the bytes that were ever appended, as many as there is room for.
 ///
@@ -46,6 +47,13 @@ impl Ring {
         } else {
             [&front[start..], &back[..end - front.len()]].concat().into()
         })
+    }
+
+    /// Where so many further bytes will go, most likely.
+    pub(crate) fn next(&self, bytes: usize) -> Lines {
+        let (front, back) = self.bytes.as_slices();
+        let last = if back.is_empty() { front } else { back };
+        Lines::at(last.as_ptr_range().end, bytes)
     }
 
     /// Gives its room back, and everything in it.

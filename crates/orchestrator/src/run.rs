@@ -46,7 +46,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
     let Some(pool) = pool.filter(|pool| pool.state != PoolState::Draining) else {
         spans.over(Some("pool_gone"));
         // The pool went between the decision and its execution.
-        requeue(shared, live, &dispatch, RetryReason::Unreachable).await;
+        Box::pin(requeue(shared, live, &dispatch, RetryReason::Unreachable)).await;
         shared.step(Event::LeaseReleased { lease: dispatch.lease });
         return;
     };
@@ -66,7 +66,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, live: &Arc<LiveTask>, dispatch: Di
     spans.judged(&verdict);
     live.end_attempt();
     measure(shared, live, attempt_id, began_ms, &verdict);
-    settle(shared, live, &dispatch, &pool, attempt_id, verdict).await;
+    Box::pin(settle(shared, live, &dispatch, &pool, attempt_id, verdict)).await;
 }
 
 /// Tells the scheduler what a completed attempt took. One that went on where another had failed is no

@@ -7,12 +7,13 @@ use std::{
 
 use narration::{Fact, human};
 use orchestrator_core::TaskId;
+use prefetch::Lines;
 
 use crate::{
     Delivery, EventStoreError, Refusal,
     live_task::{LiveTask, StopReason},
     shared::Shared,
-    task_log::{Cursor, TaskLog},
+    task_log::{Cursor, READS_MAX, TaskLog},
 };
 
 /// Longest wait for an event id that the task has not reached yet (ORCH-078).
@@ -48,6 +49,14 @@ impl Subscription {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Delivery, EventStoreError>>> {
         self.cursor.as_mut().map_or(Poll::Ready(None), |cursor| cursor.poll_next(cx))
+    }
+
+    /// Tells what memory is read around [`Self::poll_next`], so that it is near when the next events wake who
+    /// polls. It may move or go: only time is lost then.
+    pub fn reads(&self, memory: [Lines; READS_MAX]) {
+        if let Some(cursor) = &self.cursor {
+            cursor.reads(memory);
+        }
     }
 
     /// As [`Self::poll_next`], for callers that await.

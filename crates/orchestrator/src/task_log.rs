@@ -8,10 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use orchestrator_core::TaskId;
+use prefetch::Lines;
 
 use crate::{
     EndRow, EventStore, EventStoreError, Region, StoredFrame, ring::Ring, wire::skip_events,
 };
+
+/// What of a subscriber's task is asked for ahead, in bytes. Behind a waker stands the task that it wakes, where
+/// the runtime is tokio's, and that of a connection has about this length.
+const TASK_BYTES: usize = 2048;
 
 /// The events of one task as its subscribers see them: a bounded ring of the newest in memory, the event
 /// store behind it, and the terminal event, which lives in the journal.
@@ -33,6 +38,8 @@ struct Inner {
     attempt_tokens: u64,
     /// The place of the first subscriber, who mostly is the only one.
     first_waker: Place,
+    /// What the first subscriber reads before it takes the next events.
+    first_reads: [Lines; READS_MAX],
     /// Of each further one.
     further_wakers: Vec<Place>,
     terminal: Option<Arc<Terminal>>,
@@ -52,6 +59,12 @@ struct LoggedFrame {
     /// Where its events end in the ring, as that counts; 0 where they never were in it.
     ring_end: u64,
 }
+
+/// Memory that the next frame of a log will be written to, and where it will be looked for.
+pub(crate) type Ahead = [Lines; 3];
+
+/// Most ranges of memory that a subscriber names.
+pub(crate) const READS_MAX: usize = 3;
 
 /// What is known of a subscriber.
 #[derive(Default)]
@@ -134,17 +147,20 @@ impl TaskLog {
         self.lock().attempt_tokens
     }
 
-    /// Shows events that are in the store; `attempt_tokens` were accepted from the attempt up to now.
-    pub(crate) fn publish(&self, region: Region, events: &[u8], attempt_tokens: u64) {
+    /// Shows events that are in the store; `attempt_tokens` were accepted from the attempt up to now. Gives the
+    /// memory that the next call will need.
+    pub(crate) fn publish(&self, region: Region, events: &[u8], attempt_tokens: u64) -> Ahead {
         let mut inner = self.lock();
         inner.attempt_tokens = attempt_tokens;
         let ring_end = inner.ring.push(events);
         inner.frames.push(LoggedFrame { region, ring_end });
-        if region.event_count == 0 {
-            return;
+        if region.event_count > 0 {
+            inner.last_event = region.last_event();
+            inner.fetch_first_reads();
+            inner.wake();
         }
-        inner.last_event = region.last_event();
-        inner.wake();
+        let next_frame = Lines::at(inner.frames.as_ptr_range().end, size_of::<LoggedFrame>());
+        [Lines::of(self), next_frame, inner.ring.next(events.len())]
     }
 
     /// Shows the terminal event, which is in the journal.
@@ -268,6 +284,16 @@ impl Inner {
         }
     }
 
+    /// What the first subscriber needs comes while others have their turn, so that it waits less for it.
+    fn fetch_first_reads(&self) {
+        if let Place::Waiting(waker) = &self.first_waker {
+            Lines::at(waker.data(), TASK_BYTES).fetch();
+            for reads in self.first_reads {
+                reads.fetch();
+            }
+        }
+    }
+
     fn wake(&mut self) {
         for place in self.places() {
             if matches!(place, Place::Waiting(_))
@@ -376,6 +402,13 @@ impl Cursor {
         Poll::Pending
     }
 
+    /// Tells what is read before the next events are taken.
+    pub(crate) fn reads(&self, memory: [Lines; READS_MAX]) {
+        if self.place == 0 {
+            self.log.lock().first_reads = memory;
+        }
+    }
+
     fn deliver(&mut self, first_event: u64, event_count: u32, events: &Bytes) -> Delivery {
         let skip = usize::try_from(self.next - first_event).expect("a frame's events are few");
         self.next = first_event + u64::from(event_count);
@@ -435,6 +468,7 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
+        self.reads([Lines::NONE; READS_MAX]);
         let mut inner = self.log.lock();
         *inner.place(self.place) = Place::Free;
         inner.subscribers -= usize::from(self.is_subscriber);

@@ -33,7 +33,8 @@ impl LayerMap {
     /// The layers of this project. Folders say what is in `bin/` and `contracts/`; crates are listed.
     #[must_use]
     pub fn of_this_project() -> Self {
-        let decisions = ["gguf", "openai-facade", "orchestrator-core", "placement", "sse"];
+        let decisions =
+            ["gguf", "openai-facade", "orchestrator-core", "placement", "prefetch", "sse"];
         let services = [
             "adapter-host",
             "catalog-core",

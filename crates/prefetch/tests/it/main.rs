@@ -1,0 +1,3 @@
+//! Tests of the hints: that they name what they should, and do no harm.
+
+mod lines;
