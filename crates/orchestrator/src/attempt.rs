@@ -66,6 +66,7 @@ pub(crate) async fn attempt(
         let message = "the task's generation log cannot be read";
         return fail(live, ErrorCode::ContinuationMismatch, message, Outcome::Mismatch);
     };
+    live.note_cut_off(replay.tokens().unwrap_or_default());
     let shown = live.log.last_event();
     let expected = if shown == 0 { 0 } else { replay.events + 1 };
     if shown != expected {

@@ -6,7 +6,8 @@ use placement::{ReplicaKey, Request};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Clock, EndRow, Options, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog, wants,
+    Clock, EndRow, Options, Outcome, Progress, TaskLabels, TaskRow, TaskSpec, task_log::TaskLog,
+    wants,
 };
 
 /// A task that has not ended, as this process holds it.
@@ -115,6 +116,15 @@ impl LiveTask {
             attempt.tokens = self.log.attempt_tokens();
         }
         changing
+    }
+
+    /// Notes how far the last attempt came where the process ended in its middle, and the count with it.
+    pub(crate) fn note_cut_off(&self, tokens: u64) {
+        if let Some(attempt) = self.changing().progress.attempts.last_mut()
+            && attempt.outcome == Some(Outcome::Interrupted)
+        {
+            attempt.tokens = attempt.tokens.max(tokens);
+        }
     }
 
     /// Asks the running attempt to stop; the first reason counts.

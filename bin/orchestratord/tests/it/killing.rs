@@ -13,17 +13,19 @@ use crate::{
 #[test]
 fn a_stream_goes_on_without_gap_or_repetition_over_several_kills() {
     let engine = ScriptedEngine::start(&["--rate", "60"]);
-    let home = Home::scripted(&engine, "strict = true", "");
+    let home = Home::scripted(&engine, "strict = true\nchunk_is_token = true", "");
     let prompt = "[[tokens=40]] [[emoji]] killed again and again";
     let mut daemon = home.start().ready();
     let id = daemon.submit(&scripted_task(prompt));
     let mut events: Vec<Event> = Vec::new();
+    let mut seen_at_kills = Vec::new();
     for more in [1, 7, 12] {
         let mut stream = daemon.events_after(&id, events.len() as u64);
         events.extend(stream.take(more));
         daemon.kill();
         // What the client saw is there still, though what was cut is not.
         events.extend(stream.rest());
+        seen_at_kills.push(events.len() as u64);
         daemon = home.start();
     }
     events.extend(daemon.events_after(&id, events.len() as u64).rest());
@@ -37,6 +39,12 @@ fn a_stream_goes_on_without_gap_or_repetition_over_several_kills() {
         task["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["outcome"]).collect();
     assert_eq!(outcomes.last(), Some(&&json!("completed")));
     assert!(outcomes.len() >= 3 && outcomes[0] == "interrupted", "{outcomes:?}");
+    // Each token that was seen counts, and `started` is none.
+    let cut_off = task["attempts"].as_array().unwrap().iter().rev().nth(1).unwrap();
+    assert!(
+        cut_off["tokens"].as_u64() >= Some(seen_at_kills[2] - 1),
+        "{cut_off} {seen_at_kills:?}"
+    );
 }
 
 /// Verifies: ORCH-103, ORCH-073
